@@ -1,0 +1,55 @@
+// Package control holds the use cases on what exists: functions now; versions, aliases, triggers and dependencies later.
+// A rule that is not a matter of shape lives here, once, whatever dialect asks.
+//
+// It must not know HTTP, SQL, processes or any dialect's words.
+package control
+
+import (
+	"context"
+	"io"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// FunctionStore keeps functions. Each method is one whole transaction; what it acknowledges is on disk.
+type FunctionStore interface {
+	// CreateFunction stores a new function. Errors: CodeExists (field "function"); CodeQuota (field "functions" or
+	// "code_bytes") when the project would pass its quota.
+	CreateFunction(ctx context.Context, f *faas.Function, quota faas.Quota) error
+	// Function gives one version. Error: CodeNotFound, field "function" or, when only the version is missing, "version".
+	Function(ctx context.Context, key faas.FunctionKey) (*faas.Function, error)
+	// UpdateFunction reads a version, lets change alter it, and stores it with Revision + 1. An error of change leaves it as
+	// it was and is returned. Errors: as Function; CodeQuota as CreateFunction.
+	UpdateFunction(ctx context.Context, key faas.FunctionKey, quota faas.Quota, change func(*faas.Function) error) (*faas.Function, error)
+	// DeleteFunction removes a function with all that belongs to it; key.Version is ignored. Error: CodeNotFound.
+	DeleteFunction(ctx context.Context, key faas.FunctionKey) error
+	ListFunctions(ctx context.Context, filter faas.FunctionFilter) (faas.FunctionPage, error)
+	// Usage counts what a project holds.
+	Usage(ctx context.Context, project string) (faas.Usage, error)
+}
+
+// PackageStore keeps code packages by their digest.
+type PackageStore interface {
+	// Add checks a package (zip bounds and all; see blob.Inspect) and stores it durably. The answer's Kind, Filename and URL
+	// are left to the caller. Errors: CodeInvalid (field "func_code"), CodeTooLarge.
+	Add(ctx context.Context, data []byte) (faas.Package, error)
+	// Open reads a package, verified against its digest while it is read: the last Read fails when the bytes are not those
+	// that were stored.
+	Open(ctx context.Context, digest string) (io.ReadCloser, error)
+}
+
+// Fetcher pulls a package from a bucket or URL. Errors: CodeInvalid (field "code_url"), CodeTooLarge, CodeUnavailable.
+type Fetcher interface {
+	Fetch(ctx context.Context, url string, maxBytes int64) ([]byte, error)
+}
+
+// Sealer seals secrets with the server's key, bound to a label so that one cannot stand in for another.
+type Sealer interface {
+	Seal(label string, plain []byte) []byte
+	Open(label string, sealed []byte) ([]byte, error)
+}
+
+// Changes hears of functions that changed or went, so that running instances and caches follow.
+type Changes interface {
+	FunctionChanged(key faas.FunctionKey)
+}

@@ -1,0 +1,123 @@
+package faas
+
+import "time"
+
+// Function is one version of a function: who it is, what its owner set, and the code it runs.
+// The version named Latest changes; all others are immutable.
+type Function struct {
+	ID       string // UUID, the same for all versions and for life
+	Project  string
+	Package  string
+	Name     string
+	Version  string // Latest or a published name
+	Revision int64  // grows by one with every change of this version; starts at 1
+
+	Spec Spec
+	Code Package
+
+	ImageLabel         string // internal label of this version, e.g. "latest-200603162219@zr2ym"
+	VersionDescription string
+	Pinned             bool // starred in the console
+	CreatedAt          time.Time
+	ModifiedAt         time.Time
+}
+
+// Spec is what the owner of a function sets, apart from its code.
+type Spec struct {
+	Description string
+	Runtime     string // as the owner wrote it, e.g. "Python3.9"
+	Handler     string
+	Timeout     time.Duration // whole seconds
+	MemoryMB    int
+	TmpMB       int // size of /tmp; 512 or 10240
+
+	InitHandler string        // "" for none
+	InitTimeout time.Duration // whole seconds; set when InitHandler is
+
+	UserData   string // JSON object as text, as the owner wrote it; "" for none
+	SealedData []byte // encrypted user data, sealed with the server's key; nil for none
+	// SealedKeys are the names inside SealedData, which may be shown; the values may not.
+	SealedKeys []string
+
+	MaxInstances  int // Unlimited, 0 (switched off) or the highest number of instances
+	RequestsPer   int // requests at a time in one instance
+	DynamicMemory bool
+	Generation    string // "v1" or "v2"
+	Role          string // agency the function acts as; "" for none
+	AppRole       string
+	EnterpriseID  string
+	Dependencies  []string // ids of dependency versions, in order
+	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
+	// given back as they came; docs/COMPATIBILITY.md lists them.
+	Carried map[string]string
+}
+
+// Unlimited is the MaxInstances of a function without a limit of its own.
+const Unlimited = -1
+
+// Package is the code of a function version, as its owner gave it.
+type Package struct {
+	Kind     string // KindInline, KindZip, KindJar or KindOBS
+	Filename string // as given, or made from the handler for inline source
+	URL      string // where KindOBS code came from; "" otherwise
+	Digest   string // SHA-512 of the package, 128 hex digits; its name in the blob store
+	Size     int64  // bytes
+	// Source is true when the package is one bare source file, to be laid down under Filename, and false when it is a
+	// zip or jar to be unpacked.
+	Source bool
+}
+
+// The ways code can come.
+const (
+	KindInline = "inline"
+	KindZip    = "zip"
+	KindJar    = "jar"
+	KindOBS    = "obs"
+)
+
+// URN gives the function's URN with its version, in a region.
+func (f *Function) URN(region string) URN {
+	return URN{Region: region, Project: f.Project, Package: f.Package, Name: f.Name, Version: f.Version}
+}
+
+// CPUMillis is the processor share of a memory size: memory/128*100+200 millicores (seed "create function", field cpu).
+func CPUMillis(memoryMB int) int { return memoryMB*100/128 + 200 }
+
+// FunctionKey names one version of a function inside the platform.
+type FunctionKey struct{ Project, Package, Name, Version string }
+
+// Key gives the key of this version.
+func (f *Function) Key() FunctionKey {
+	return FunctionKey{Project: f.Project, Package: f.Package, Name: f.Name, Version: f.Version}
+}
+
+// FunctionFilter chooses functions of a project for a listing of their Latest versions, oldest first.
+type FunctionFilter struct {
+	Project  string
+	Package  string // "" for all
+	NamePart string // anywhere in the name, letter case ignored; "" for all
+	After    int64  // FunctionPage.Next of the page before; 0 for the first page
+	Limit    int    // at most so many; at least 1
+}
+
+// FunctionPage is a page of a listing.
+type FunctionPage struct {
+	Functions []*Function
+	Total     int64 // all that match, whatever the page
+	Next      int64 // After of the next page; 0 when this is the last
+}
+
+// Usage is what a project has used of its quotas.
+type Usage struct {
+	Functions int64
+	CodeBytes int64 // packages of all versions
+}
+
+// Quota limits a project.
+type Quota struct {
+	Functions int64
+	CodeBytes int64
+}
+
+// DefaultQuota is that of FunctionGraph: 400 functions, 10 GB of code.
+var DefaultQuota = Quota{Functions: 400, CodeBytes: 10 << 30}

@@ -1,0 +1,57 @@
+package faas
+
+import "time"
+
+// Invocation is one call of a function version, whatever its source.
+type Invocation struct {
+	ID       string // request id, UUID
+	Source   string // SourceAPI, ...
+	Event    []byte // JSON text handed to the handler
+	Deadline time.Time
+	// MemoryMB, when not 0, is the instance size asked for by this call instead of Spec.MemoryMB.
+	MemoryMB int
+	// Alias the call came through, without "!"; "" for none.
+	Alias string
+}
+
+// SourceAPI is the source of calls made through a dialect's invoke operation.
+const SourceAPI = "api"
+
+// Result is how a call ended when the function was reached: with Output, or with the function's own Failure.
+// Failures of the platform or the caller are returned as *Error beside it, not in it.
+type Result struct {
+	Output  []byte   // JSON text; nil when Failure is set
+	Failure *Failure // nil on success
+	Logs    []LogLine
+	Dropped int64 // bytes of log beyond the limit of one call, not in Logs
+
+	Cold       bool          // an instance was started for this call
+	Queued     time.Duration // waiting for an instance, start included
+	Init       time.Duration // loading the code and running the initializer; 0 when warm
+	Run        time.Duration // in the handler
+	MemoryPeak int64         // bytes, of the instance so far
+	MemoryMB   int           // size of the instance that ran it
+}
+
+// Failure is an error of the function's own making, as its language reports it.
+type Failure struct {
+	Code    Code     // CodeLoad, CodeException, CodeInit, CodeInitTimeout, CodeTimeout, CodeMemory, CodeExit, CodeResult, CodeResultTooLarge
+	Type    string   // e.g. "ZeroDivisionError"
+	Message string   // one or more lines
+	Stack   []string // innermost last, as the language prints it; nil when there is none
+}
+
+// LogLine is one line that a function wrote.
+type LogLine struct {
+	Time  time.Time
+	Level string // LevelInfo, ...
+	Text  string // without line end
+}
+
+// Levels of log lines, as FunctionGraph's logger names them. What a function prints is LevelInfo.
+const (
+	LevelDebug = "DEBUG"
+	LevelInfo  = "INFO"
+	LevelWarn  = "WARN"
+	LevelError = "ERROR"
+)

@@ -1,0 +1,69 @@
+// Package httpkit is what every face does alike: route table, body bounds, request ids, the authentication middleware,
+// JSON in and out.
+//
+// It must not know any dialect's words, nor what a function is.
+package httpkit
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// Handler answers a request, or returns an error for the face to write. It returns an error only when it has written
+// nothing.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// Route is one operation of a face.
+type Route struct {
+	Method    string
+	Path      string // ServeMux pattern path, e.g. /v2/{project_id}/fgs/functions/{function_urn}/config
+	Operation string // the dialect's name of it, e.g. "ShowFunctionConfig"
+	Open      bool   // no credentials needed; every such route is listed by name in test/archtest
+	MaxBody   int64  // bytes; 0 means DefaultMaxBody
+	Handle    Handler
+}
+
+// DefaultMaxBody bounds the body of a route that names no bound: 1 MiB.
+const DefaultMaxBody = 1 << 20
+
+// Face is a dialect as a list of routes and one way to write errors.
+type Face struct {
+	Name   string
+	Routes []Route
+	// WriteError answers a failed request in the dialect's words. err is a *faas.Error, or a fault of ours whose text must not
+	// be shown.
+	WriteError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Authenticator proves who makes a request. body is the whole body, already read. Error: CodeUnauthenticated.
+type Authenticator interface {
+	Authenticate(r *http.Request, body []byte) (faas.Principal, error)
+}
+
+type contextKey int
+
+const (
+	keyPrincipal contextKey = iota
+	keyRequestID
+	keyBody
+)
+
+// PrincipalOf gives who makes the request; the zero Principal on an Open route.
+func PrincipalOf(ctx context.Context) faas.Principal {
+	p, _ := ctx.Value(keyPrincipal).(faas.Principal)
+	return p
+}
+
+// RequestIDOf gives the request's id, a UUID that also stands in the answer's X-Request-Id.
+func RequestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(keyRequestID).(string)
+	return id
+}
+
+// BodyOf gives the whole body, read and bounded before the handler ran.
+func BodyOf(ctx context.Context) []byte {
+	b, _ := ctx.Value(keyBody).([]byte)
+	return b
+}

@@ -1,0 +1,22 @@
+// Package invoke is the use case on what runs: find the version, admit the call, hand it to a Runner, keep its record.
+//
+// It must not know HTTP, SQL, processes or any dialect's words.
+package invoke
+
+import (
+	"context"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// Runner runs one call of a resolved function version. A pool of local instances is one; a remote node or an edge gateway
+// is another. The answer's Failure is the function's own doing; an error is everyone else's: CodeOverload,
+// CodeQueueTimeout, CodeStart, CodeDisabled, CodeCancelled, CodeUnavailable.
+type Runner interface {
+	Run(ctx context.Context, f *faas.Function, call faas.Invocation) (*faas.Result, error)
+}
+
+// Functions finds a version; the store is one. Errors as control.FunctionStore.Function.
+type Functions interface {
+	Function(ctx context.Context, key faas.FunctionKey) (*faas.Function, error)
+}

@@ -1,0 +1,82 @@
+package lang
+
+// The worker protocol: what the server and a bootstrap say to each other over the inherited stream socket, file
+// descriptor ControlFD. Every message is a frame:
+//
+//	u32  size of meta and body together, big endian
+//	u8   type
+//	u8   zero
+//	u16  size of meta
+//	u32  sequence number of the call; 0 outside a call
+//	meta, body
+//
+// A worker speaks first: FrameReady. The server then sends FrameLoad once, and the worker answers FrameLoaded or
+// FrameFailed (meta: FailLoad or FailInit). After that the server sends FrameCall, one at a time, and the worker answers
+// each with FrameResult or FrameFailed under the same sequence number. End of file on the socket means: end.
+//
+// Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
+// that runs; a line that starts with LogMark carries its own level: LogMark, one level letter (D, I, W, E), the text, with
+// line ends inside the text written as LogBreak.
+const (
+	ControlFD = 3
+
+	FrameReady  = 1 // worker: booted; no meta, no body
+	FrameLoad   = 2 // server: body is a Load as JSON
+	FrameLoaded = 3 // worker: code loaded, initializer done
+	FrameCall   = 4 // server: meta is a call head, body the event
+	FrameResult = 5 // worker: meta is a u32 with the peak resident memory in KiB, body the result as JSON text
+	FrameFailed = 6 // worker: meta is one Fail byte, body a Failure as JSON
+
+	FrameHead     = 12       // bytes before meta
+	MaxFrameBytes = 64 << 20 // a larger size is a broken worker
+
+	FailLoad      = 'l' // the module or handler could not be loaded
+	FailInit      = 'i' // the initializer threw
+	FailException = 'x' // the handler threw
+	FailResult    = 'r' // the result cannot be written as JSON
+	FailTooLarge  = 't' // the result is over Load.MaxResult
+
+	LogMark  = '\x1e'
+	LogBreak = '\x1f'
+)
+
+// The head of a call, meta of FrameCall: u64 deadline (Unix milliseconds), then the request id (ASCII) up to the end of
+// meta, or up to a zero byte that is followed by JSON of a CallExtra.
+
+// CallExtra carries what most calls lack.
+type CallExtra struct {
+	Alias           string `json:"alias,omitempty"`
+	WorkflowID      string `json:"workflow_id,omitempty"`
+	WorkflowRunID   string `json:"workflow_run_id,omitempty"`
+	WorkflowStateID string `json:"workflow_state_id,omitempty"`
+}
+
+// Load tells a worker which function it becomes. It is the only way secrets reach a sandbox.
+type Load struct {
+	CodeRoot    string            `json:"code_root"`
+	Handler     string            `json:"handler"`
+	InitHandler string            `json:"init_handler,omitempty"`
+	ProjectID   string            `json:"project_id"`
+	Package     string            `json:"package"`
+	Function    string            `json:"function"`
+	Version     string            `json:"version"`
+	MemoryMB    int               `json:"memory_mb"`
+	CPUMillis   int               `json:"cpu_millis"`
+	TimeoutSec  int               `json:"timeout_s"`
+	InitSec     int               `json:"init_timeout_s"`
+	UserData    map[string]string `json:"user_data"`  // plain and unsealed variables together
+	Env         map[string]string `json:"env"`        // process variables to set before the code is loaded (RUNTIME_*, user data)
+	MaxResult   int               `json:"max_result"` // bytes
+	// Credentials of the function's agency; empty without one.
+	AccessKey     string `json:"access_key"`
+	SecretKey     string `json:"secret_key"`
+	SecurityToken string `json:"security_token"`
+	AuthToken     string `json:"auth_token"`
+}
+
+// Failure is the body of FrameFailed (FunctionGraph reference 3.1).
+type Failure struct {
+	Message string   `json:"errorMessage"`
+	Type    string   `json:"errorType"`
+	Stack   []string `json:"stackTrace"`
+}

@@ -1,0 +1,77 @@
+// Package sandbox starts a process that can be trusted with nothing, and ends it for certain.
+//
+// A Driver knows processes, mounts and limits. It must not know functions, languages or how many instances there are.
+package sandbox
+
+import (
+	"context"
+	"net"
+	"os"
+)
+
+// Driver starts sandboxed processes at one level of isolation. sandboxtest is its conformance suite.
+type Driver interface {
+	// Start runs a process. It returns once the process has been started, or with the reason why not; nothing is left
+	// behind then. ctx bounds the start only.
+	Start(ctx context.Context, spec Spec) (Instance, error)
+	// Capabilities tell what this driver gives on this host. The answer never changes.
+	Capabilities() Capabilities
+	// Close ends every instance and removes what the driver made on the host.
+	Close() error
+}
+
+// Spec describes a process and what it may see and use.
+type Spec struct {
+	Name    string   // for people: host name and group names are made from it
+	Command []string // absolute path inside the sandbox, and arguments
+	Env     []string // the whole environment
+	Dir     string   // working directory inside the sandbox
+	Mounts  []Mount  // beside the system view, read-only
+
+	MemoryBytes int64 // whole tree, /tmp included
+	CPUMillis   int   // thousandths of a core; 0 for no limit
+	Processes   int   // processes and threads
+	Files       int   // open files of one process
+	TmpBytes    int64 // size of /tmp
+}
+
+// Mount shows a folder of the host inside, read-only, without devices and set-user-id.
+type Mount struct {
+	Source string // absolute, on the host
+	Target string // absolute, inside
+}
+
+// Instance is a running sandboxed process.
+type Instance interface {
+	// Control is the host's end of the stream socket that is file descriptor 3 inside.
+	Control() net.Conn
+	// Output is the reading end of the pipe that is standard output and error inside; non-blocking.
+	Output() *os.File
+	// SetCPU changes the processor share, in thousandths of a core.
+	SetCPU(millis int) error
+	// MemoryPeak is the highest memory use of the tree so far, in bytes; 0 where the level cannot tell.
+	MemoryPeak() int64
+	// Kill ends the whole tree at once. It may be called at any time, by anyone, more than once.
+	Kill()
+	// Done is closed when the whole tree is gone and everything made for it on the host is removed.
+	Done() <-chan struct{}
+	// Exit tells how the process ended; valid after Done.
+	Exit() Exit
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code   int    // exit code; -1 when a signal ended it
+	Signal string // "killed", "segmentation fault", ...; "" when it exited
+	OOM    bool   // the limit of memory ended it
+}
+
+// Capabilities say what a driver gives on this host.
+type Capabilities struct {
+	Driver string // "native", "none", ...
+	Level  string // one line for people, e.g. "namespaces, seccomp, cgroup v1 limits"
+	// Lacks names each protection that is missing on this host and what would bring it; nil when nothing is.
+	Lacks []string
+	// Isolated is false for a driver that gives no protection at all.
+	Isolated bool
+}
