@@ -47,6 +47,7 @@ var walls = map[string][]string{
 	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang"},
 
 	"store":   {"faas"},
+	"fetch":   {"faas"},
 	"blob":    {"faas"},
 	"sandbox": {"faas"},
 	"lang":    {"faas"},
