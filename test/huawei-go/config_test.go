@@ -161,7 +161,7 @@ func TestMaxInstances(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 0, u.show(t, urn).StrategyConfig.Concurrency)
 	_, err = u.invoke(urn, map[string]any{})
-	require.ErrorContains(t, err, "FSS.", "switched off")
+	refused(t, err, 403, "FSS.0403")
 
 	_, err = set(-1)
 	require.NoError(t, err)

@@ -117,6 +117,7 @@ func TestInvoke(t *testing.T) {
 	u := newUser(t)
 	body := inline(t, "echo", u.python, pythonEcho)
 	body.InitializerHandler, body.InitializerTimeout = ptr("index.initializer"), ptr(int32(10))
+	body.EnableDynamicMemory = ptr(true) // lets a call choose its memory
 	urn := u.create(t, body)
 
 	t.Run("v1 with log", func(t *testing.T) {
@@ -169,8 +170,15 @@ func emptyIsNull(t *testing.T, result string) string {
 	return string(text)
 }
 
+// failure is a function's own error, as both forms of the answer carry it.
+type failure struct {
+	ErrorMessage string   `json:"errorMessage"`
+	ErrorType    string   `json:"errorType"`
+	StackTrace   []string `json:"stackTrace"`
+}
+
 // TestFunctionError calls functions that fail by themselves. With v0 the SDK takes the answer for a service error without
-// a code, whose text is the function's own.
+// a code, whose text is the function's own; with v1 it is an answer whose status is not 200.
 func TestFunctionError(t *testing.T) {
 	u := newUser(t)
 	tests := []struct {
@@ -185,16 +193,18 @@ func TestFunctionError(t *testing.T) {
 			urn := u.create(t, tt.body)
 			_, err := u.InvokeFunction(&model.InvokeFunctionRequest{FunctionUrn: urn, ContentType: "application/json", Body: map[string]any{}})
 			e := refused(t, err, 500, "")
-			var failure struct {
-				ErrorMessage string   `json:"errorMessage"`
-				ErrorType    string   `json:"errorType"`
-				StackTrace   []string `json:"stackTrace"`
-			}
-			require.NoError(t, json.Unmarshal([]byte(e.ErrorMessage), &failure), e.ErrorMessage)
-			require.Equal(t, tt.kind, failure.ErrorType)
-			require.NotEmpty(t, failure.ErrorMessage)
-			require.NotEmpty(t, failure.StackTrace)
-			require.Contains(t, fmt.Sprint(failure.StackTrace), "index")
+			var v0, v1 failure
+			require.NoError(t, json.Unmarshal([]byte(e.ErrorMessage), &v0), e.ErrorMessage)
+			require.Equal(t, tt.kind, v0.ErrorType)
+			require.NotEmpty(t, v0.ErrorMessage)
+			require.Contains(t, fmt.Sprint(v0.StackTrace), "index")
+
+			r, err := u.invoke(urn, map[string]any{})
+			require.NoError(t, err)
+			require.EqualValues(t, 500, *r.Status)
+			require.NoError(t, json.Unmarshal([]byte(*r.Result), &v1), *r.Result)
+			require.Equal(t, v0, v1)
+			require.Contains(t, *r.Log, "Finish invoke request")
 		})
 	}
 }

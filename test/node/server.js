@@ -67,14 +67,13 @@ async function start() {
 // runtime gives a runtime name that the program serves on this host: preferred when it does, else the last one listed whose
 // name begins with prefix. Where the program cannot tell, it is preferred.
 function runtime(prefix, preferred) {
-  const unserved = ['missing', 'absent', 'unavailable', 'refused'];
   let list;
   try {
     list = JSON.parse(execFileSync(binary, ['runtimes', '--json'], { encoding: 'utf8' }));
   } catch {
     return preferred;
   }
-  const served = list.filter((r) => r.name.startsWith(prefix) && !unserved.includes(r.status)).map((r) => r.name);
+  const served = list.filter((r) => r.name.startsWith(prefix) && r.status !== 'missing').map((r) => r.name);
   return served.length === 0 || served.includes(preferred) ? preferred : served.at(-1);
 }
 

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -220,9 +219,6 @@ func Runtime(t testing.TB, prefix, preferred string) string {
 	return pick(list, prefix, preferred)
 }
 
-// unserved are the states of a runtime that this host cannot run.
-var unserved = []string{"missing", "absent", "unavailable", "refused"}
-
 // pick chooses from the JSON of `hanshu runtimes --json`.
 func pick(list []byte, prefix, preferred string) string {
 	var runtimes []struct {
@@ -234,7 +230,7 @@ func pick(list []byte, prefix, preferred string) string {
 	}
 	found := preferred
 	for _, r := range runtimes {
-		if !strings.HasPrefix(r.Name, prefix) || slices.Contains(unserved, r.Status) {
+		if !strings.HasPrefix(r.Name, prefix) || r.Status == "missing" {
 			continue
 		}
 		if r.Name == preferred {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestPick(t *testing.T) {
-	list := []byte(`[{"name":"Python2.7","status":"missing"},{"name":"Python3.6","status":"nearest"},{"name":"Python3.9","status":"nearest"},
+	list := []byte(`[{"name":"Python2.7","status":"missing"},{"name":"Python3.6","status":"served"},{"name":"Python3.9","status":"served"},
 		{"name":"Python3.11","status":"exact"},{"name":"Node.js20.15","status":"missing"}]`)
 	require.Equal(t, "Python3.9", pick(list, "Python3", "Python3.9"))
 	require.Equal(t, "Python3.11", pick(list, "Python3", "Python3.12"))

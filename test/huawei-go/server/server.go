@@ -140,7 +140,7 @@ func Runtime(t testing.TB, prefix, preferred string) string {
 	found := preferred
 	for _, r := range runtimes {
 		switch {
-		case !strings.HasPrefix(r.Name, prefix), r.Status == "missing", r.Status == "absent", r.Status == "unavailable", r.Status == "refused":
+		case !strings.HasPrefix(r.Name, prefix), r.Status == "missing":
 		case r.Name == preferred:
 			return preferred
 		default:
