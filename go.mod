@@ -2,6 +2,9 @@ module github.com/hanshu-faas/hanshu
 
 go 1.26.0
 
+// Packages of npm carry Go code now and then.
+ignore node_modules
+
 require (
 	github.com/VictoriaMetrics/metrics v1.35.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
