@@ -203,7 +203,8 @@ func TestFunctionError(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, 500, *r.Status)
 			require.NoError(t, json.Unmarshal([]byte(*r.Result), &v1), *r.Result)
-			require.Equal(t, v0, v1)
+			require.Equal(t, [2]string{v0.ErrorType, v0.ErrorMessage}, [2]string{v1.ErrorType, v1.ErrorMessage})
+			require.NotEmpty(t, v1.StackTrace)
 			require.Contains(t, *r.Log, "Finish invoke request")
 		})
 	}
