@@ -219,7 +219,7 @@ func failure(ctx context.Context, err error) error {
 		return &faas.Error{Code: faas.CodeInvalid, Field: "code_url", Message: "code_url cannot be used: " + errGuarded.Error(), Err: err}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return &faas.Error{Code: faas.CodeInvalid, Field: "code_url", Message: "the host of code_url does not exist", Err: err}
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || isTimeout(err):
+	case errors.Is(err, errStalled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || isTimeout(err):
 		return &faas.Error{Code: faas.CodeUnavailable, Field: "code_url", Message: "code_url sent its content too slowly or never ended", Err: err}
 	}
 	return &faas.Error{Code: faas.CodeUnavailable, Field: "code_url", Message: "code_url could not be read", Err: err}
