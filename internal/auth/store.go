@@ -23,7 +23,11 @@ type Store interface {
 	CreateProject(ctx context.Context, p faas.Project) error
 	UserByID(ctx context.Context, id string) (faas.User, error)
 	UserByName(ctx context.Context, domainID, name string) (faas.User, error)
+	// Users lists a domain's users by name; name "" for all.
+	Users(ctx context.Context, domainID, name string) ([]faas.User, error)
 	CreateUser(ctx context.Context, u faas.User) error
 	AccessKey(ctx context.Context, id string) (faas.AccessKey, error)
 	CreateAccessKey(ctx context.Context, k faas.AccessKey) error
+	// ResetUser replaces a user's password hash, and all of the user's keys by k.
+	ResetUser(ctx context.Context, userID, passwordHash string, k faas.AccessKey) error
 }
