@@ -1,0 +1,314 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// Runtimes knows the languages of this host. Its errors are CodeInvalid or CodeUnsupported, field "runtime", for a runtime
+// that cannot be served.
+type Runtimes interface {
+	// CheckHandler holds a handler to its language's rule. Error: CodeInvalid with the field given.
+	CheckHandler(runtime, field, handler string) error
+	// SourceFile names the file that a handler's bare source stands in, e.g. "index.py".
+	SourceFile(runtime, handler string) (string, error)
+	// Notice says in one line that another version serves this runtime name; "" when none does.
+	Notice(runtime string) string
+}
+
+// FunctionsConfig is what Functions needs. All of it is required but Now.
+type FunctionsConfig struct {
+	Store    FunctionStore
+	Packages PackageStore
+	Fetcher  Fetcher
+	Sealer   Sealer
+	Changes  Changes
+	Runtimes Runtimes
+	Quota    faas.Quota
+	Region   string
+	Now      func() time.Time // nil means time.Now
+}
+
+// Functions are the use cases on functions: make, read, change, remove. A change is whole or not at all: the package is
+// stored first and the function second, so that a failure in between leaves a package that nobody names and no more.
+//
+// Every method takes the project it works in and a URN within it. A URN of another project names a function that does not
+// exist. Errors of all: CodeNotFound with field "function", "version" or "alias".
+type Functions struct {
+	cfg FunctionsConfig
+}
+
+// NewFunctions makes the use cases.
+func NewFunctions(cfg FunctionsConfig) *Functions {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Functions{cfg: cfg}
+}
+
+// NewFunction describes a function to be made.
+type NewFunction struct {
+	Package  string // "" means faas.DefaultPackage
+	Name     string
+	Settings Settings // Runtime, Handler, TimeoutSec and MemoryMB are required
+	Code     Code
+}
+
+// Create makes a function. Errors: CodeInvalid or CodeUnsupported with the field; CodeExists; CodeQuota; CodeTooLarge;
+// those of Fetcher for a package at a URL.
+func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (*faas.Function, error) {
+	if n.Package == "" {
+		n.Package = faas.DefaultPackage
+	}
+	if err := faas.CheckFunctionName(n.Name); err != nil {
+		return nil, err
+	}
+	if err := faas.CheckPackageName(n.Package); err != nil {
+		return nil, err
+	}
+	now := s.now()
+	f := &faas.Function{
+		ID: uuid.NewString(), Project: project, Package: n.Package, Name: n.Name, Version: faas.Latest, Revision: 1,
+		Spec:      faas.Spec{TmpMB: 512, MaxInstances: faas.Unlimited, RequestsPer: 1, Generation: "v2"},
+		CreatedAt: now, ModifiedAt: now,
+	}
+	if err := n.Settings.required(); err != nil {
+		return nil, err
+	}
+	if err := s.apply(f, n.Settings); err != nil {
+		return nil, err
+	}
+	// Asked before the package is pulled, which may be long. The store decides in the end.
+	if _, err := s.cfg.Store.Function(ctx, f.Key()); err == nil {
+		return nil, faas.Errorf(faas.CodeExists, "function", "function %q exists already in package %q", n.Name, n.Package)
+	} else if faas.CodeOf(err) != faas.CodeNotFound {
+		return nil, err
+	}
+	pkg, err := s.takeIn(ctx, n.Code)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.setCode(f, pkg, now); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Store.CreateFunction(ctx, f, s.cfg.Quota); err != nil {
+		return nil, err
+	}
+	s.cfg.Changes.FunctionChanged(f.Key())
+	return f, nil
+}
+
+// Get gives one version, Latest when the URN names none.
+func (s *Functions) Get(ctx context.Context, project string, urn faas.URN) (*faas.Function, error) {
+	key, err := s.key(ctx, project, urn)
+	if err != nil {
+		return nil, err
+	}
+	return s.cfg.Store.Function(ctx, key)
+}
+
+// ListQuery chooses functions of a project.
+type ListQuery struct {
+	Package  string // "" for all
+	NamePart string // anywhere in the name; "" for all
+	Offset   int64  // so many are left out, the oldest first
+	Limit    int    // at least 1
+}
+
+// List gives functions, oldest first, and how many match in all.
+//
+// It pages by offset, as the clients of the dialects do: they take a marker that equals the total for the end, which a
+// cursor could do by accident.
+func (s *Functions) List(ctx context.Context, project string, q ListQuery) ([]*faas.Function, int64, error) {
+	const step = 400
+	var found []*faas.Function
+	filter := faas.FunctionFilter{Project: project, Package: q.Package, NamePart: q.NamePart}
+	for skip := q.Offset; ; {
+		filter.Limit = int(min(skip, step))
+		if skip == 0 {
+			filter.Limit = min(q.Limit-len(found), step)
+		}
+		page, err := s.cfg.Store.ListFunctions(ctx, filter)
+		if err != nil {
+			return nil, 0, err
+		}
+		if q.Offset >= page.Total {
+			return nil, page.Total, nil
+		}
+		if skip > 0 {
+			skip -= int64(len(page.Functions))
+		} else {
+			found = append(found, page.Functions...)
+		}
+		if page.Next == 0 || len(found) >= q.Limit {
+			return found, page.Total, nil
+		}
+		filter.After = page.Next
+	}
+}
+
+// UpdateConfig changes the settings given and leaves the others. Errors: as Create.
+func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Function, error) {
+	return s.change(ctx, project, urn, func(f *faas.Function) error {
+		f.ModifiedAt = s.now()
+		return s.apply(f, set)
+	})
+}
+
+// SetMaxInstances sets how many instances may run: faas.Unlimited, 0 to switch the function off, or up to
+// faas.MaxInstancesLimit. Error: CodeInvalid, field "concurrency".
+func (s *Functions) SetMaxInstances(ctx context.Context, project string, urn faas.URN, n int) (*faas.Function, error) {
+	return s.UpdateConfig(ctx, project, urn, Settings{MaxInstances: &n})
+}
+
+// SetPinned stars a function in the console, or takes the star away. It is no change of the function itself.
+func (s *Functions) SetPinned(ctx context.Context, project string, urn faas.URN, pinned bool) error {
+	key, err := s.mutableKey(ctx, project, urn)
+	if err != nil {
+		return err
+	}
+	_, err = s.cfg.Store.UpdateFunction(ctx, key, s.cfg.Quota, func(f *faas.Function) error {
+		f.Pinned = pinned
+		return nil
+	})
+	return err
+}
+
+// Delete removes a function with all that belongs to it. A URN that names a version means that version alone: Latest
+// cannot go without the function (CodeInvalid, field "version").
+func (s *Functions) Delete(ctx context.Context, project string, urn faas.URN) error {
+	key, err := s.mutableKey(ctx, project, urn)
+	if err != nil {
+		return err
+	}
+	if urn.Qualified() {
+		if _, err := s.cfg.Store.Function(ctx, key); err != nil {
+			return err
+		}
+		return faas.Errorf(faas.CodeInvalid, "version", "version %q cannot be deleted alone; leave the version out to delete the function", urn.Version)
+	}
+	if err := s.cfg.Store.DeleteFunction(ctx, key); err != nil {
+		return err
+	}
+	s.cfg.Changes.FunctionChanged(key)
+	return nil
+}
+
+// Code opens the package of a version. Its last Read fails when the stored bytes were damaged. The caller closes it.
+func (s *Functions) Code(ctx context.Context, project string, urn faas.URN) (*faas.Function, io.ReadCloser, error) {
+	f, err := s.Get(ctx, project, urn)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := s.cfg.Packages.Open(ctx, f.Code.Digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, r, nil
+}
+
+// CodeUpdate is a change of a function's code.
+type CodeUpdate struct {
+	// Code may be empty when Dependencies are given: then the code stays.
+	Code         Code
+	Dependencies *[]string         // nil leaves them
+	Carried      map[string]string // as Settings.Carried
+}
+
+// UpdateCode gives a function other code. Errors: as Create.
+func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN, u CodeUpdate) (*faas.Function, error) {
+	if _, err := s.mutableKey(ctx, project, urn); err != nil {
+		return nil, err
+	}
+	if _, err := s.Get(ctx, project, urn); err != nil { // before a package is pulled for nothing
+		return nil, err
+	}
+	var pkg faas.Package
+	keep := u.Code.empty() && u.Dependencies != nil
+	if !keep {
+		var err error
+		if pkg, err = s.takeIn(ctx, u.Code); err != nil {
+			return nil, err
+		}
+	}
+	return s.change(ctx, project, urn, func(f *faas.Function) error {
+		f.ModifiedAt = s.now()
+		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Carried: u.Carried}); err != nil {
+			return err
+		}
+		if keep {
+			return nil
+		}
+		return s.setCode(f, pkg, f.ModifiedAt)
+	})
+}
+
+// Usage tells what a project holds and may hold.
+func (s *Functions) Usage(ctx context.Context, project string) (faas.Usage, faas.Quota, error) {
+	u, err := s.cfg.Store.Usage(ctx, project)
+	return u, s.cfg.Quota, err
+}
+
+// Region is the region in the URNs of this server.
+func (s *Functions) Region() string { return s.cfg.Region }
+
+// Notice says in one line that a runtime is served by another version than the one asked for; "" when it is not.
+func (s *Functions) Notice(runtime string) string { return s.cfg.Runtimes.Notice(runtime) }
+
+// change alters a version that may change and tells those who run it.
+func (s *Functions) change(ctx context.Context, project string, urn faas.URN, alter func(*faas.Function) error) (*faas.Function, error) {
+	key, err := s.mutableKey(ctx, project, urn)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.cfg.Store.UpdateFunction(ctx, key, s.cfg.Quota, alter)
+	if err != nil {
+		return nil, err
+	}
+	s.cfg.Changes.FunctionChanged(key)
+	return f, nil
+}
+
+// key resolves a URN to a version. No alias can exist, as none can be made.
+func (s *Functions) key(ctx context.Context, project string, urn faas.URN) (faas.FunctionKey, error) {
+	key := faas.FunctionKey{Project: project, Package: urn.Package, Name: urn.Name, Version: urn.Version}
+	if key.Version == "" {
+		key.Version = faas.Latest
+	}
+	if urn.Project != "" && urn.Project != project {
+		return key, faas.NotFound("function", urn.Name)
+	}
+	if urn.Alias != "" {
+		if _, err := s.cfg.Store.Function(ctx, key); err != nil {
+			return key, err
+		}
+		return key, faas.NotFound("alias", urn.Alias)
+	}
+	return key, nil
+}
+
+// mutableKey resolves a URN to a version that may change, which is Latest only. Error: CodeInvalid, field "version".
+func (s *Functions) mutableKey(ctx context.Context, project string, urn faas.URN) (faas.FunctionKey, error) {
+	key, err := s.key(ctx, project, urn)
+	if err != nil || key.Version == faas.Latest {
+		return key, err
+	}
+	if _, err := s.cfg.Store.Function(ctx, key); err != nil {
+		return key, err
+	}
+	return key, faas.Errorf(faas.CodeInvalid, "version", "version %q is published and cannot change", key.Version)
+}
+
+func (s *Functions) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// imageLabel is the internal label of a version whose code came at a time: latest-<yymmddHHMMSS>@<5 random characters>.
+func imageLabel(version string, at time.Time) string {
+	return version + "-" + at.Format("060102150405") + "@" + strings.ToLower(rand.Text()[:5])
+}
