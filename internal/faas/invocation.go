@@ -31,6 +31,8 @@ type Result struct {
 	Run        time.Duration // in the handler
 	MemoryPeak int64         // bytes, of the instance so far
 	MemoryMB   int           // size of the instance that ran it
+	Version    string        // that ran; an alias leads to one of several
+	Digest     string        // of the package that ran
 }
 
 // Failure is an error of the function's own making, as its language reports it.

@@ -207,8 +207,8 @@ func (p *Packages) Open(_ context.Context, digest string) (io.ReadCloser, error)
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-// Damage takes a stored package away, so that opening it fails.
-func (p *Packages) Damage(digest string) {
+// Remove takes a stored package away, so that opening it fails.
+func (p *Packages) Remove(digest string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.bytes, digest)

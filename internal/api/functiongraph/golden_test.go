@@ -1,0 +1,225 @@
+package functiongraph_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
+	"github.com/hanshu-faas/hanshu/internal/auth"
+	"github.com/hanshu-faas/hanshu/internal/control"
+	"github.com/hanshu-faas/hanshu/internal/control/controltest"
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/httpkit"
+	"github.com/hanshu-faas/hanshu/internal/invoke"
+)
+
+var update = flag.Bool("update", false, "write the answers of golden files anew")
+
+const project = "7aad83af3e8d42e99ac194e8419e2c9b"
+
+// bench is the face over control, with everything below it in memory.
+type bench struct {
+	mux     http.Handler
+	invoker *scripted
+	store   *controltest.Store
+	pkgs    *controltest.Packages
+	now     time.Time
+}
+
+func newBench(t testing.TB, quota faas.Quota) *bench {
+	t.Helper()
+	b := &bench{store: controltest.NewStore(), pkgs: controltest.NewPackages(), now: time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC)}
+	functions := control.NewFunctions(control.FunctionsConfig{
+		Store: b.store, Packages: b.pkgs, Sealer: controltest.Sealer{}, Changes: &controltest.Changes{},
+		Fetcher:  controltest.Fetcher{"https://test.obs.xxx.xxx.com/fss_examples_python2.7.zip": []byte("PK\x03\x04code")},
+		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local", Now: func() time.Time { return b.now },
+	})
+	b.invoker = &scripted{functions: functions}
+	face := functiongraph.New(functiongraph.Config{Functions: functions, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute})
+	mux, err := httpkit.NewMux(httpkit.MuxConfig{
+		Authenticator: access{}, Log: slog.New(slog.DiscardHandler), NotFound: functiongraph.NotFound,
+	}, face)
+	require.NoError(t, err)
+	b.mux = mux
+	return b
+}
+
+// access knows one token for the project, one for the whole domain, and nobody else.
+type access struct{}
+
+func (access) Authenticate(r *http.Request, _ []byte) (faas.Principal, error) {
+	p := faas.Principal{UserName: "ada", DomainID: "0503ef5da9600f1d0f9cc0085f6e3e00", Domain: "acme"}
+	switch r.Header.Get("X-Auth-Token") {
+	case "":
+		return faas.Principal{}, faas.Errorf(faas.CodeUnauthenticated, "", "x-auth-token not found")
+	case "scoped":
+		p.ProjectID, p.Project = project, "local"
+	}
+	return p, nil
+}
+
+func (access) Can(_ context.Context, p faas.Principal, action auth.Action, r auth.Resource) error {
+	if r.ProjectID != project {
+		return faas.Errorf(faas.CodeForbidden, "project", "you have no right to %s in project %q", action, r.ProjectID)
+	}
+	return nil
+}
+
+func (access) Projects(context.Context, faas.Principal, string) ([]faas.Project, error) {
+	return []faas.Project{{ID: "other", Name: "x"}, {ID: project, Name: "local"}}, nil
+}
+
+// scripted runs functions that do not exist by their name, and finds the others as they stand.
+type scripted struct {
+	functions *control.Functions
+	heard     invoke.Request
+}
+
+func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error) {
+	s.heard = r
+	at := time.Date(2020, 6, 3, 16, 22, 20, 123e6, time.UTC)
+	result := &faas.Result{
+		Output: []byte(`"Hello message: {}"`), Version: "latest", Digest: "d1", Run: 65828 * time.Microsecond, MemoryPeak: 22516064,
+		MemoryMB: 128, Cold: true, Init: 12 * time.Millisecond, Queued: 20 * time.Millisecond,
+		Logs: []faas.LogLine{{Time: at, Level: faas.LevelInfo, Text: "hello <b>"}},
+	}
+	failures := map[string]faas.Code{
+		"throws": faas.CodeException, "unloadable": faas.CodeLoad, "noinit": faas.CodeInit, "slowinit": faas.CodeInitTimeout,
+		"slow": faas.CodeTimeout, "hungry": faas.CodeMemory, "exits": faas.CodeExit, "strange": faas.CodeResult, "huge": faas.CodeResultTooLarge,
+	}
+	errs := map[string]error{
+		"busy":    faas.Errorf(faas.CodeOverload, "", "128 calls are waiting already"),
+		"off":     faas.Errorf(faas.CodeDisabled, "", "the function is switched off"),
+		"waited":  faas.Errorf(faas.CodeQueueTimeout, "", "no instance became free in 3 s"),
+		"nostart": faas.Errorf(faas.CodeStart, "", "no instance could be started"),
+		"away":    faas.Errorf(faas.CodeUnavailable, "", "the database is away"),
+		"gone":    faas.Errorf(faas.CodeCancelled, "", "the caller went away"),
+		"broken":  errors.New("secret of ours"),
+	}
+	if code, ok := failures[r.Key.Name]; ok {
+		result.Output = nil
+		result.Failure = &faas.Failure{Code: code, Message: "what <went> wrong"}
+		if code == faas.CodeException {
+			result.Failure.Type, result.Failure.Stack = "ZeroDivisionError", []string{`  File "index.py", line 3, in handler`}
+		}
+		return result, nil
+	}
+	if err, ok := errs[r.Key.Name]; ok {
+		return nil, err
+	}
+	f, err := s.functions.Get(ctx, r.Key.Project, faas.URN{Package: r.Key.Package, Name: r.Key.Name, Version: r.Key.Version, Alias: r.Alias})
+	if err != nil {
+		return nil, err
+	}
+	result.Version = f.Version
+	return result, nil
+}
+
+var unsteady = []struct {
+	pattern *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<uuid>"},
+	{regexp.MustCompile(`latest-200603162219@[a-z2-7]{5}`), "latest-200603162219@<random>"},
+}
+
+// TestGolden sends the requests of each file in order and compares the answers. A file is a list of exchanges, parted by
+// "====": the request, "----", the answer. {p} in a path stands for /v2/<project>/fgs; the credentials of the project are
+// added to a request that has none. "go test -update" writes the answers anew.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			b := newBench(t, faas.Quota{Functions: 4, CodeBytes: 1 << 20})
+			var fresh []string
+			for exchange := range strings.SplitSeq(string(text), "\n====\n") {
+				request, answer, _ := strings.Cut(exchange, "\n----\n")
+				got := b.exchange(t, request, filepath.Base(filepath.Dir(file)) == "InvokeFunction")
+				fresh = append(fresh, request+"\n----\n"+got)
+				if !*update {
+					require.Equal(t, strings.TrimSuffix(answer, "\n"), strings.TrimSuffix(got, "\n"), request)
+				}
+			}
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(strings.Join(fresh, "\n====\n")), 0o644))
+			}
+		})
+	}
+}
+
+// exchange sends a request and writes down its answer; JSON is laid out for reading unless it is to be seen raw.
+func (b *bench) exchange(t *testing.T, text string, raw bool) string {
+	t.Helper()
+	for strings.HasPrefix(text, "#") {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	head, body, _ := strings.Cut(text, "\n\n")
+	lines := bufio.NewScanner(strings.NewReader(head))
+	require.True(t, lines.Scan())
+	method, target, ok := strings.Cut(strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs"), " ")
+	require.True(t, ok, text)
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Header.Set("X-Auth-Token", "scoped")
+	for lines.Scan() {
+		name, value, ok := strings.Cut(lines.Text(), ": ")
+		require.True(t, ok, lines.Text())
+		if r.Header.Set(name, value); value == "none" {
+			r.Header.Del(name)
+		}
+	}
+	w := httptest.NewRecorder()
+	b.mux.ServeHTTP(w, r)
+	return describe(t, w, raw)
+}
+
+func describe(t *testing.T, w *httptest.ResponseRecorder, raw bool) string {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%d\n", w.Code)
+	var names []string
+	for name := range w.Header() {
+		if name != "Content-Length" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		value := w.Header().Get(name)
+		if name == "X-Cff-Function-Log" {
+			log, err := base64.StdEncoding.DecodeString(value)
+			require.NoError(t, err)
+			value = fmt.Sprintf("(base64) %q", log)
+		}
+		fmt.Fprintf(&out, "%s: %s\n", name, value)
+	}
+	out.WriteByte('\n')
+	if raw || json.Indent(&out, w.Body.Bytes(), "", "  ") != nil {
+		out.Write(w.Body.Bytes())
+	}
+	text := out.String()
+	for _, u := range unsteady {
+		text = u.pattern.ReplaceAllString(text, u.instead)
+	}
+	return text
+}
