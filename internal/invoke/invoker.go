@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -52,6 +53,7 @@ func New(cfg Config) *Invoker {
 // away: what it does may matter to others. Errors: as Functions and Runner.
 func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	begun := time.Now()
+	r.Key.Version = cmp.Or(r.Key.Version, faas.Latest)
 	f, err := i.function(ctx, r.Key)
 	if err != nil {
 		return nil, err
