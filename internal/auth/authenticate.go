@@ -48,7 +48,7 @@ func (a *Auth) identify(r *http.Request, body []byte) (faas.Principal, error) {
 		e, err := a.verify(r.Context(), text)
 		return e.principal, err
 	}
-	if header := r.Header.Get("Authorization"); strings.HasPrefix(header, signScheme) {
+	if header := r.Header.Get("Authorization"); header != "" {
 		return a.bySignature(r, body, header)
 	}
 	if a.dev && fromOwnDesk(r) {
@@ -142,15 +142,18 @@ func (a *Auth) key(ctx context.Context, id string) (keyEntry, error) {
 	return e, nil
 }
 
-// fromOwnDesk tells whether a request was made on this machine by a program, not through a proxy and not by a page in a
-// browser: a page of any site can reach loopback, and its name may be made to lead there.
+// fromOwnDesk tells whether a request was made on this machine by a program, not through a proxy and not by another site's page
+// in a browser: a page of any site can reach loopback, and its name may be made to lead there.
 func fromOwnDesk(r *http.Request) bool {
-	for _, header := range []string{"Forwarded", "X-Forwarded-For", "Via", "Origin"} {
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "Via"} {
 		if r.Header.Get(header) != "" {
 			return false
 		}
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+		return false
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
 		return false
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -33,7 +33,7 @@ const (
 // Login proves an identity and gives a token. source is where the request comes from; five wrong passwords of one user from
 // one source lock them out for five minutes. A token got with a token ends when that one ends.
 // Errors: CodeInvalid for a proof that is not whole; CodeUnauthenticated; CodeForbidden for a scope that is not the user's;
-// CodeOverload, field "login", when locked out or when too many log in at a time.
+// CodeOverload, field "login" when locked out, "password" when too many log in at a time.
 func (a *Auth) Login(ctx context.Context, proof Proof, scope Scope, source string) (Token, error) {
 	now := a.now().UTC()
 	t := Token{Methods: []string{"password"}, IssuedAt: now, ExpiresAt: now.Add(TokenLife)}

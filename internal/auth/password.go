@@ -82,7 +82,7 @@ func (p *passwords) verify(ctx context.Context, phc, password string) (bool, err
 func (p *passwords) argon(ctx context.Context, password string, salt []byte, cost argonCost, size uint32) ([]byte, error) {
 	if p.waiting.Add(1) > hashQueue+int64(cap(p.slots)) {
 		p.waiting.Add(-1)
-		return nil, faas.Errorf(faas.CodeOverload, "login", "too many logins at a time; try again later")
+		return nil, faas.Errorf(faas.CodeOverload, "password", "too many logins at a time; try again later")
 	}
 	defer func() {
 		if p.waiting.Add(-1) == 0 {

@@ -6,8 +6,6 @@ package lang
 import (
 	"context"
 	"io/fs"
-
-	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
 // Paths inside a sandbox (FunctionGraph reference 5.1).
@@ -22,20 +20,23 @@ type Language struct {
 	Title    string   // for people, e.g. "Python"
 	Prefix   string   // of its runtime names, e.g. "Python" in "Python3.9"
 	Versions []string // runtime versions that clients may name, e.g. "3.9"; the newest last
-	// Debian is the package that installs a version of a major, e.g. 3 -> "python3".
+	// Oldest is the first version that the bootstrap runs on, as "major.minor"; Find leaves out what is older.
+	Oldest string
+	// Debian is the package that installs a version, e.g. "3.9" -> "python3".
 	Debian func(version string) string
-	// Find lists the interpreters on this host, newest first. It starts each once to learn its version, so callers keep
-	// the answer.
-	Find func(ctx context.Context) []Install
-	// Command starts the bootstrap under an interpreter; paths are those inside the sandbox.
-	Command func(Install) []string
+	// Find lists the interpreters in folders of this host, in the order of preference: newest first, and of one
+	// major.minor the system's own first. It starts each once to learn its version, so callers keep the answer.
+	Find func(ctx context.Context, dirs []string) []Install
+	// Command starts the bootstrap that lies in a folder (RuntimeRoot/<ID> in a sandbox) under an interpreter.
+	Command func(install Install, bootstrap string) []string
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
 	// Bootstrap holds the files placed at RuntimeRoot/<ID>.
 	Bootstrap fs.FS
 	// CheckHandler holds a handler to the language's rule. Error: faas.CodeInvalid, field as given.
 	CheckHandler func(field, handler string) error
-	// SourceFile names the file that holds inline source for a handler, e.g. "index.handler" -> "index.py".
+	// SourceFile names the file that holds inline source for a handler, e.g. "index.handler" -> "index.py". The handler
+	// has passed CheckHandler.
 	SourceFile func(handler string) string
 }
 
@@ -56,30 +57,10 @@ type Runtime struct {
 	Exact    bool // the version asked for is the one served
 }
 
-// Catalogue resolves runtime names. Make one with NewCatalogue; it is immutable.
-type Catalogue struct {
-	languages []*Language
-	installs  map[string][]Install // by Language.ID
-}
-
-// NewCatalogue looks for the interpreters of languages on this host.
-func NewCatalogue(ctx context.Context, languages ...*Language) *Catalogue {
-	c := &Catalogue{languages: languages, installs: map[string][]Install{}}
-	for _, l := range languages {
-		c.installs[l.ID] = l.Find(ctx)
-	}
-	return c
-}
-
 // Notice says in one line that a runtime is served by another version than the one asked for; "" when it is not.
 func (r Runtime) Notice() string {
 	if r.Exact {
 		return ""
 	}
 	return r.Name + " is served by " + r.Language.Title + " " + r.Install.Version + ", the nearest version installed on this host"
-}
-
-// errNoRuntime is the Error for a name that no language knows.
-func errNoRuntime(name string) error {
-	return faas.Errorf(faas.CodeInvalid, "runtime", "runtime %.60q is not known here; `hanshu runtimes` lists what is", name)
 }

@@ -43,10 +43,12 @@ type Mount struct {
 
 // Instance is a running sandboxed process.
 type Instance interface {
-	// Control is the host's end of the stream socket that is file descriptor 3 inside.
+	// Control is the host's end of the stream socket that is file descriptor 3 inside. The caller closes it.
 	Control() net.Conn
-	// Output is the reading end of the pipe that is standard output and error inside; non-blocking.
+	// Output is the reading end of the pipe that is standard output and error inside; non-blocking. The caller closes it.
 	Output() *os.File
+	// Path gives the place where the process sees a path of Spec: the same path at levels with a view of their own.
+	Path(inside string) string
 	// SetCPU changes the processor share, in thousandths of a core.
 	SetCPU(millis int) error
 	// MemoryPeak is the highest memory use of the tree so far, in bytes; 0 where the level cannot tell.

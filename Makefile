@@ -1,0 +1,84 @@
+# `make` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LISTEN   ?= 127.0.0.1:8080
+DATA     ?= data
+FUZZTIME ?= 5s
+
+GOARCH   := $(shell $(GO) env GOARCH 2>/dev/null)
+STATIC   := CGO_ENABLED=0 $(GO) build -trimpath
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+PROGRAMS := $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
+INIT     := internal/sandbox/native/init
+INITBIN  := internal/sandbox/native/initbin/hanshu-init-$(GOARCH)
+LINT     := .cache/bin/golangci-lint-v2.15.0
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## check, and as root install, what the build and the tests need
+	@test/deps.sh
+
+.PHONY: build
+build: ## build the programs into bin
+	@test/deps.sh build
+	@$(MAKE) --no-print-directory init $(PROGRAMS)
+
+# The first process of a sandbox. It is embedded in the server, so it is built before everything that compiles the server,
+# tests included. Go's own cache knows when there is nothing to do.
+.PHONY: init
+init:
+	@mkdir -p $(dir $(INITBIN))
+	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(INITBIN) ./$(INIT)
+
+.PHONY: $(PROGRAMS)
+$(PROGRAMS): bin/%: init
+	$(STATIC) -ldflags="$(LDFLAGS)" -o $@ ./cmd/$*
+
+.PHONY: run
+run: ## build, then start a server on 127.0.0.1:8080 (LISTEN=, DATA=)
+	@test/deps.sh run
+	@$(MAKE) --no-print-directory build
+	@exec bin/hanshu serve --listen $(LISTEN) --data-dir $(DATA)
+
+.PHONY: test
+test: build ## run every test; ends with a summary
+	@test/deps.sh
+	@test/run.sh
+
+.PHONY: lint
+lint: init $(LINT) ## gofmt, go vet, golangci-lint and the walls
+	@unformatted=$$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.cache/*' -exec gofmt -l {} +); \
+	if [ -n "$$unformatted" ]; then printf 'not formatted by gofmt:\n%s\n' "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(LINT) run ./...
+	$(GO) test ./test/archtest
+
+$(LINT):
+	@mkdir -p $(dir $@)
+	GOBIN=$(CURDIR)/$(dir $@) $(GO) install -trimpath github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv $(dir $@)golangci-lint $@
+
+.PHONY: bench
+bench: build ## measure beside the floors, side by side in one run
+	$(GO) run ./bench
+
+.PHONY: fuzz
+fuzz: init ## run each fuzz target for FUZZTIME (5s)
+	@$(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r package; do \
+	  { $(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true; } | while read -r target; do \
+	    echo "== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## remove what the build and the tests left, but not a server's data
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* test/node/node_modules

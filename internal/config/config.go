@@ -1,0 +1,205 @@
+// Package config is every setting of the server, read once from defaults, environment and flags, and checked.
+//
+// It must not know what the settings are used for, nor import any other package of the project.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is the settings of a server. Each has a flag and an environment variable; see FromEnv for the names.
+type Config struct {
+	Listen  string // host:port of the API
+	DataDir string // all that is kept
+	Dev     bool   // no credentials needed on loopback
+	DB      string // postgres:// URL; "" for an SQLite file in DataDir
+	Region  string // in URNs, and the name of the first project
+
+	Sandbox      string        // SandboxAuto, SandboxNative or SandboxNone
+	MaxInstances int           // instances of all functions together
+	IdleTimeout  time.Duration // after which an unused instance ends
+
+	// AllowPrivateCodeURLs are addresses (CIDR or IP) and host names that code may be pulled from although they are private.
+	AllowPrivateCodeURLs []string
+	S3                   S3
+
+	LogLevel  string // debug, info, warn or error
+	LogFormat string // text or json
+
+	QuotaFunctions int64 // functions of a project
+	QuotaCodeBytes int64 // bytes of code of a project, all versions
+}
+
+// S3 is where code_url buckets are and who may read them. The zero S3 leaves plain URLs only.
+type S3 struct {
+	Endpoint  string // http:// or https:// URL of an S3-compatible service
+	Region    string
+	AccessKey string
+	SecretKey string
+	PathStyle bool // bucket in the path instead of the host name
+}
+
+// The kinds of sandbox.
+const (
+	SandboxAuto   = "auto"   // the best level the host gives; no start where it gives none
+	SandboxNative = "native" // by the kernel's own calls
+	SandboxNone   = "none"   // functions run unprotected
+)
+
+// Defaults gives the settings of a server that nobody configured. DataDir is that of the user who runs it.
+func Defaults() Config { return defaults(os.LookupEnv, os.Geteuid()) }
+
+func defaults(lookup func(string) (string, bool), uid int) Config {
+	return Config{
+		Listen: "127.0.0.1:8080", DataDir: defaultDataDir(lookup, uid), Region: "local-1",
+		Sandbox: SandboxAuto, MaxInstances: 100, IdleTimeout: time.Minute,
+		LogLevel: "info", LogFormat: "text",
+		QuotaFunctions: 400, QuotaCodeBytes: 10 << 30,
+	}
+}
+
+// defaultDataDir follows the XDG base directories; "" when the environment names no home.
+func defaultDataDir(lookup func(string) (string, bool), uid int) string {
+	if uid == 0 {
+		return "/var/lib/hanshu"
+	}
+	if dir, _ := lookup("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "hanshu")
+	}
+	if home, _ := lookup("HOME"); home != "" {
+		return filepath.Join(home, ".local", "share", "hanshu")
+	}
+	return ""
+}
+
+var (
+	regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
+)
+
+// Validate holds all settings to their rules and tells every breach at once, each by its flag.
+func (c *Config) Validate() error {
+	var all []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Errorf(format, args...))
+		}
+	}
+	all = append(all, c.checkListen(), c.checkDB())
+	check(c.DataDir != "", "--data-dir: is empty, and HOME names no place for it")
+	check(regionName.MatchString(c.Region), "--region: %q must be lower-case letters, digits and '-', starting with a letter, at most 63", c.Region)
+	check(slices.Contains([]string{SandboxAuto, SandboxNative, SandboxNone}, c.Sandbox), "--sandbox: %q must be auto, native or none", c.Sandbox)
+	check(c.MaxInstances >= 1 && c.MaxInstances <= 100_000, "--max-instances: %d must be 1 to 100000", c.MaxInstances)
+	check(c.IdleTimeout >= time.Second && c.IdleTimeout <= 24*time.Hour, "--idle-timeout: %v must be 1s to 24h", c.IdleTimeout)
+	check(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "--log-level: %q must be debug, info, warn or error", c.LogLevel)
+	check(c.LogFormat == "text" || c.LogFormat == "json", "--log-format: %q must be text or json", c.LogFormat)
+	check(c.QuotaFunctions >= 1, "--quota-functions: %d must be at least 1", c.QuotaFunctions)
+	check(c.QuotaCodeBytes >= 1, "--quota-code-bytes: %d must be at least 1", c.QuotaCodeBytes)
+	for _, entry := range c.AllowPrivateCodeURLs {
+		_, isAddress := parsePrefix(entry)
+		check(isAddress || hostName.MatchString(entry), "--allow-private-code-urls: %q is no CIDR, address or host name", entry)
+	}
+	all = append(all, c.S3.check())
+	return errors.Join(all...)
+}
+
+// checkListen also keeps dev mode on loopback, where only this machine can use it.
+func (c *Config) checkListen() error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %q must be host:port, e.g. 127.0.0.1:8080", c.Listen)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return fmt.Errorf("--listen: %q is no port", port)
+	}
+	if c.Dev && !isLoopback(host) {
+		return fmt.Errorf("--dev: asks for no credentials, so it goes with a loopback --listen only, not with %q", c.Listen)
+	}
+	return nil
+}
+
+// Loopback tells whether the API can be reached from this machine only.
+func (c *Config) Loopback() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && isLoopback(host)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// checkDB never quotes the URL: it may hold a password.
+func (c *Config) checkDB() error {
+	if c.DB == "" {
+		return nil
+	}
+	u, err := url.Parse(c.DB)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" && u.Query().Get("host") == "" {
+		return errors.New("--db: must be postgres://user:password@host:port/database; leave it out for SQLite in --data-dir")
+	}
+	return nil
+}
+
+func (s *S3) check() error {
+	if *s == (S3{}) {
+		return nil
+	}
+	u, err := url.Parse(s.Endpoint)
+	switch {
+	case s.Endpoint == "":
+		return errors.New("--s3-endpoint: is needed with the other --s3 settings")
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "":
+		return fmt.Errorf("--s3-endpoint: must be http://host:port or https://host:port")
+	case (s.AccessKey == "") != (s.SecretKey == ""):
+		return errors.New("--s3-access-key: goes together with --s3-secret-key")
+	}
+	return nil
+}
+
+// parsePrefix reads a CIDR, or an address as a CIDR of one.
+func parsePrefix(text string) (netip.Prefix, bool) {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return prefix.Masked(), true
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil || addr.Zone() != "" {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(addr, addr.BitLen()), true
+}
+
+// PrivateCodeURLs gives AllowPrivateCodeURLs as address ranges and lower-case host names.
+func (c *Config) PrivateCodeURLs() (ranges []netip.Prefix, hosts []string) {
+	for _, entry := range c.AllowPrivateCodeURLs {
+		if prefix, ok := parsePrefix(entry); ok {
+			ranges = append(ranges, prefix)
+		} else {
+			hosts = append(hosts, strings.ToLower(entry))
+		}
+	}
+	return ranges, hosts
+}
+
+// Level gives LogLevel for slog; info for one that Validate refuses.
+func (c *Config) Level() slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}

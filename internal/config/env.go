@@ -1,0 +1,109 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// FromEnv gives the defaults as changed by HANSHU_* variables: the flag's name in capitals, with "_" for "-". A variable
+// that is set and empty counts as not set. It tells every variable that cannot be read; Validate does the rest.
+func FromEnv(lookup func(string) (string, bool)) (Config, error) {
+	c := defaults(lookup, os.Geteuid())
+	return c, c.fromEnv(lookup)
+}
+
+func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
+	var all []error
+	take := func(name string, read func(string) error) {
+		text, _ := lookup(name)
+		if text == "" {
+			return
+		}
+		if err := read(text); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	take("HANSHU_LISTEN", text(&c.Listen))
+	take("HANSHU_DATA_DIR", text(&c.DataDir))
+	take("HANSHU_DEV", boolean(&c.Dev))
+	take("HANSHU_DB", text(&c.DB))
+	take("HANSHU_REGION", text(&c.Region))
+	take("HANSHU_SANDBOX", text(&c.Sandbox))
+	take("HANSHU_MAX_INSTANCES", func(s string) error {
+		n, err := strconv.Atoi(s)
+		c.MaxInstances = n
+		return noNumber(err)
+	})
+	take("HANSHU_IDLE_TIMEOUT", duration(&c.IdleTimeout))
+	take("HANSHU_ALLOW_PRIVATE_CODE_URLS", list(&c.AllowPrivateCodeURLs))
+	take("HANSHU_S3_ENDPOINT", text(&c.S3.Endpoint))
+	take("HANSHU_S3_REGION", text(&c.S3.Region))
+	take("HANSHU_S3_ACCESS_KEY", text(&c.S3.AccessKey))
+	take("HANSHU_S3_SECRET_KEY", text(&c.S3.SecretKey))
+	take("HANSHU_S3_PATH_STYLE", boolean(&c.S3.PathStyle))
+	take("HANSHU_LOG_LEVEL", text(&c.LogLevel))
+	take("HANSHU_LOG_FORMAT", text(&c.LogFormat))
+	take("HANSHU_QUOTA_FUNCTIONS", number(&c.QuotaFunctions))
+	take("HANSHU_QUOTA_CODE_BYTES", number(&c.QuotaCodeBytes))
+	return errors.Join(all...)
+}
+
+func text(to *string) func(string) error {
+	return func(s string) error {
+		*to = s
+		return nil
+	}
+}
+
+func boolean(to *bool) func(string) error {
+	return func(s string) error {
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return fmt.Errorf("%q is not true or false", s)
+		}
+		*to = b
+		return nil
+	}
+}
+
+func number(to *int64) func(string) error {
+	return func(s string) error {
+		n, err := strconv.ParseInt(s, 10, 64)
+		*to = n
+		return noNumber(err)
+	}
+}
+
+func noNumber(err error) error {
+	if err != nil {
+		return errors.New("is not a number, or too big")
+	}
+	return nil
+}
+
+func duration(to *time.Duration) func(string) error {
+	return func(s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return fmt.Errorf("%q is not a time like 60s or 5m", s)
+		}
+		*to = d
+		return nil
+	}
+}
+
+func list(to *[]string) func(string) error {
+	return func(s string) error {
+		*to = nil
+		for entry := range strings.SplitSeq(s, ",") {
+			if entry = strings.TrimSpace(entry); entry != "" {
+				*to = append(*to, entry)
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,174 @@
+package lang
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// Frame is one message of the worker protocol.
+type Frame struct {
+	Type byte   // FrameReady, ...
+	Seq  uint32 // of the call; 0 outside a call
+	Meta []byte // at most 65535 bytes
+	Body []byte
+}
+
+// errFrame is wrapped by every error about bytes that are not a frame: the other side is broken and must be ended.
+var errFrame = errors.New("worker protocol broken")
+
+// firstRead bounds what is reserved on the word of a frame's head alone; more is reserved as bytes arrive.
+const firstRead = 64 << 10
+
+// AppendFrame appends the bytes of a frame to dst. The caller keeps to the limits: meta at most 65535 bytes, all of it at
+// most MaxFrameBytes.
+func AppendFrame(dst []byte, f Frame) []byte {
+	dst = appendHead(dst, f.Type, f.Seq, len(f.Meta), len(f.Body))
+	dst = append(dst, f.Meta...)
+	return append(dst, f.Body...)
+}
+
+func appendHead(dst []byte, kind byte, seq uint32, meta, body int) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(meta+body))
+	dst = append(dst, kind, 0)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(meta))
+	return binary.BigEndian.AppendUint32(dst, seq)
+}
+
+// ReadFrame reads one frame. It uses the capacity of buf, and more when that is too small; Meta and Body share the
+// memory of one array, so a caller that hands the same buf in again gives them up.
+//
+// A frame whose meta and body together are over limit bytes is refused before they are read. Errors: io.EOF when the stream ends
+// before a frame, io.ErrUnexpectedEOF when it ends inside one, what r returns, or one that says how the protocol is
+// broken. After any error the stream is of no more use.
+func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
+	buf = slices.Grow(buf[:0], FrameHead)[:FrameHead]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return Frame{}, err
+	}
+	size, meta := binary.BigEndian.Uint32(buf), int(binary.BigEndian.Uint16(buf[6:]))
+	f := Frame{Type: buf[4], Seq: binary.BigEndian.Uint32(buf[8:])}
+	switch {
+	case f.Type < FrameReady || f.Type > FrameFailed:
+		return Frame{}, fmt.Errorf("%w: frame of type %d", errFrame, f.Type)
+	case buf[5] != 0:
+		return Frame{}, fmt.Errorf("%w: byte 5 is %d", errFrame, buf[5])
+	case size > uint32(min(limit, MaxFrameBytes)):
+		return Frame{}, fmt.Errorf("%w: frame of %d bytes, over %d", errFrame, size, limit)
+	case meta > int(size):
+		return Frame{}, fmt.Errorf("%w: meta of %d bytes in a frame of %d", errFrame, meta, size)
+	}
+	all, err := readN(r, buf[:0], int(size))
+	if err != nil {
+		return Frame{}, err
+	}
+	f.Meta, f.Body = all[:meta:meta], all[meta:]
+	return f, nil
+}
+
+// readN reads n bytes into buf, which grows with what has arrived and not with what was announced.
+func readN(r io.Reader, buf []byte, n int) ([]byte, error) {
+	for len(buf) < n {
+		have := len(buf)
+		want := min(n, max(cap(buf), 4*have, firstRead))
+		buf = slices.Grow(buf, want-have)[:want]
+		if _, err := io.ReadFull(r, buf[have:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+	return buf, nil
+}
+
+// AppendLoad appends the FrameLoad that makes a worker the function of l.
+func AppendLoad(dst []byte, l Load) []byte {
+	body, err := json.Marshal(l)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return AppendFrame(dst, Frame{Type: FrameLoad, Body: body})
+}
+
+// AppendCall appends the FrameCall of a call: its deadline, its request id (ASCII, no zero byte) and its event (JSON
+// text). extra may be the zero value.
+func AppendCall(dst []byte, seq uint32, deadline time.Time, requestID string, extra CallExtra, event []byte) []byte {
+	var more []byte
+	if extra != (CallExtra{}) {
+		var err error
+		if more, err = json.Marshal(extra); err != nil {
+			panic(err) // strings only
+		}
+		more = append([]byte{0}, more...)
+	}
+	dst = appendHead(dst, FrameCall, seq, 8+len(requestID)+len(more), len(event))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(deadline.UnixMilli()))
+	dst = append(dst, requestID...)
+	dst = append(dst, more...)
+	return append(dst, event...)
+}
+
+// PeakKiB gives the peak resident memory of the worker that a FrameResult carries, in KiB.
+func (f Frame) PeakKiB() (int64, error) {
+	if f.Type != FrameResult || len(f.Meta) != 4 {
+		return 0, fmt.Errorf("%w: a result with %d bytes of meta", errFrame, len(f.Meta))
+	}
+	return int64(binary.BigEndian.Uint32(f.Meta)), nil
+}
+
+// Failure gives the Fail byte and the Failure that a FrameFailed carries.
+func (f Frame) Failure() (kind byte, failure Failure, err error) {
+	if f.Type != FrameFailed || len(f.Meta) != 1 {
+		return 0, Failure{}, fmt.Errorf("%w: a failure with %d bytes of meta", errFrame, len(f.Meta))
+	}
+	if err := json.Unmarshal(f.Body, &failure); err != nil {
+		return 0, Failure{}, fmt.Errorf("%w: a failure that is not JSON: %w", errFrame, err)
+	}
+	return f.Meta[0], failure, nil
+}
+
+// FailCode translates a Fail byte to the code of an expected failure.
+func FailCode(kind byte) (faas.Code, error) {
+	switch kind {
+	case FailLoad:
+		return faas.CodeLoad, nil
+	case FailInit:
+		return faas.CodeInit, nil
+	case FailException:
+		return faas.CodeException, nil
+	case FailResult:
+		return faas.CodeResult, nil
+	case FailTooLarge:
+		return faas.CodeResultTooLarge, nil
+	}
+	return "", fmt.Errorf("%w: a failure of kind %d", errFrame, kind)
+}
+
+// LogLine gives the level and text of one line of a worker's output, without its line end. A line without LogMark is
+// LevelInfo.
+func LogLine(line string) (level, text string) {
+	if len(line) < 2 || line[0] != LogMark {
+		return faas.LevelInfo, line
+	}
+	switch line[1] {
+	case 'D':
+		level = faas.LevelDebug
+	case 'I':
+		level = faas.LevelInfo
+	case 'W':
+		level = faas.LevelWarn
+	case 'E':
+		level = faas.LevelError
+	default:
+		return faas.LevelInfo, line
+	}
+	return level, strings.ReplaceAll(line[2:], string(LogBreak), "\n")
+}

@@ -1,0 +1,108 @@
+package langtest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+)
+
+// Case is an example function and what must come of it. Every language that has sources for it runs it.
+type Case struct {
+	Name    string
+	Sources map[string]map[string]string // Language.ID -> path -> text
+	Load    func(*lang.Load)             // changes the load that Example makes; may be nil
+	// Check gets a worker that has answered its load with loaded.
+	Check func(t *testing.T, w *Worker, loaded Reply)
+}
+
+// source is the Sources of a case with one file, index.py or index.js.
+func source(python, node string) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	if python != "" {
+		all["python"] = map[string]string{"index.py": python}
+	}
+	if node != "" {
+		all["node"] = map[string]string{"index.js": node}
+	}
+	return all
+}
+
+// Example is the load of a function whose code lies in a folder and whose handler is index.handler.
+func Example(root string) lang.Load {
+	return lang.Load{
+		CodeRoot: root, Handler: "index.handler",
+		ProjectID: "project-1", Package: "default", Function: "example", Version: "latest",
+		MemoryMB: 128, CPUMillis: 300, TimeoutSec: 30, InitSec: 10,
+		UserData:  map[string]string{"colour": "blue", "empty": ""},
+		Env:       map[string]string{"RUNTIME_FUNC_NAME": "example", "colour": "blue"},
+		MaxResult: faas.MaxResultBytes,
+		AccessKey: "access-1", SecretKey: "secret-1", SecurityToken: "security-1", AuthToken: "token-1",
+	}
+}
+
+// Run holds one install of a language to the suite.
+func Run(t *testing.T, l *lang.Language, in lang.Install) {
+	bootstrap := Bootstrap(t, l)
+	ran := 0
+	for _, c := range Cases() {
+		files, ok := c.Sources[l.ID]
+		if !ok {
+			continue
+		}
+		ran++
+		t.Run(c.Name, func(t *testing.T) {
+			load := Example(Write(t, files))
+			if c.Load != nil {
+				c.Load(&load)
+			}
+			w := Start(t, l, in, bootstrap)
+			c.Check(t, w, w.Load(load))
+		})
+	}
+	require.NotZero(t, ran, "the suite has no example in %s", l.ID)
+}
+
+// Cases is the whole suite.
+func Cases() []Case {
+	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases())
+}
+
+func concat(lists ...[]Case) []Case {
+	var all []Case
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+func loaded(t *testing.T, r Reply) {
+	t.Helper()
+	require.NoError(t, r.Err)
+	require.Zero(t, r.Fail, "%+v", r.Failure)
+	require.Equal(t, byte(lang.FrameLoaded), r.Frame.Type)
+}
+
+// result holds a reply to a result.
+func result(t *testing.T, r Reply, want string) {
+	t.Helper()
+	require.NoError(t, r.Err)
+	require.Zero(t, r.Fail, "%+v", r.Failure)
+	require.Equal(t, byte(lang.FrameResult), r.Frame.Type)
+	require.JSONEq(t, want, string(r.Frame.Body))
+}
+
+// failed holds a reply to a failure of a kind whose type is one of several ("a|b") and whose message contains a text.
+func failed(t *testing.T, r Reply, kind byte, types, message string) {
+	t.Helper()
+	require.NoError(t, r.Err)
+	require.Equal(t, string(kind), string(r.Fail), "%s %+v", r.Frame.Body, r.Failure)
+	require.Contains(t, strings.Split(types, "|"), r.Failure.Type, "%+v", r.Failure)
+	require.Contains(t, r.Failure.Message, message)
+	for _, line := range r.Failure.Stack {
+		require.NotContains(t, line, "worker.", "a frame of the bootstrap is shown")
+	}
+}

@@ -1,0 +1,257 @@
+// Package langtest is the conformance suite of languages, and a harness that runs one worker without a sandbox.
+//
+// The harness starts a real interpreter with the real bootstrap and speaks the real protocol. It must not be used to run
+// code that is not trusted.
+package langtest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/internal/lang"
+)
+
+// Patience is how long the harness waits for an answer or an end before it fails the test.
+const Patience = 30 * time.Second
+
+// Worker is a bootstrap that runs, with its socket and its output.
+type Worker struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	conn   net.Conn
+	in     *bufio.Reader
+	out    []byte // reused for frames that are sent
+	buf    []byte // reused for frames that are read
+	seq    uint32
+	lines  chan string
+	pipe   *os.File // the writing end of the output
+	exited chan struct{}
+	closed sync.Once
+}
+
+// Reply is what a worker answers to a load or a call. Its Body is the caller's to keep.
+type Reply struct {
+	Frame   lang.Frame
+	Fail    byte         // one of lang.Fail...; 0 on success
+	Failure lang.Failure // set when Fail is
+	PeakKiB int64        // of a result
+	Err     error        // the stream ended or broke; all else is empty then
+}
+
+// Bootstrap lays the bootstrap files of a language into a folder of the test and gives the folder.
+func Bootstrap(t testing.TB, l *lang.Language) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), l.ID)
+	require.NoError(t, os.CopyFS(dir, l.Bootstrap))
+	return dir
+}
+
+// Write lays files (path -> text) into a new folder of the test and gives the folder.
+func Write(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+	return dir
+}
+
+// Start starts a worker from the folder that Bootstrap gave and waits until it is ready. It is closed with the test.
+func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *Worker {
+	t.Helper()
+	ours, theirs := socketPair(t)
+	defer theirs.Close()
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+
+	args := l.Command(in, bootstrap)
+	w := &Worker{t: t, cmd: exec.Command(args[0], args[1:]...), conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
+	w.in = bufio.NewReaderSize(ours, 64<<10)
+	w.cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp"}, l.Env...)
+	w.cmd.Dir = "/"
+	w.cmd.Stdout, w.cmd.Stderr = write, write
+	w.cmd.ExtraFiles = []*os.File{theirs} // becomes lang.ControlFD
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, w.cmd.Start())
+	go w.readOutput(read)
+	go func() {
+		_ = w.cmd.Wait() // the state is read by Exit
+		close(w.exited)
+	}()
+	t.Cleanup(w.Close)
+
+	require.NoError(t, ours.SetDeadline(time.Now().Add(Patience)))
+	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
+	if err != nil {
+		t.Fatalf("worker is not ready: %v; output: %s", err, strings.Join(w.Output(), "\n"))
+	}
+	require.Equal(t, byte(lang.FrameReady), f.Type)
+	return w
+}
+
+func socketPair(t testing.TB) (ours net.Conn, theirs *os.File) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	f := os.NewFile(uintptr(fds[0]), "control")
+	defer f.Close()
+	ours, err = net.FileConn(f)
+	require.NoError(t, err)
+	return ours, os.NewFile(uintptr(fds[1]), "control")
+}
+
+func (w *Worker) readOutput(r *os.File) {
+	defer r.Close()
+	defer close(w.lines)
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimSuffix(line, "\n"); line != "" || err == nil {
+			w.lines <- line
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Load sends a load and waits for the answer.
+func (w *Worker) Load(l lang.Load) Reply {
+	w.t.Helper()
+	return w.exchange(lang.AppendLoad(w.out[:0], l), 0)
+}
+
+// Call sends a call with a minute to go and waits for the answer.
+func (w *Worker) Call(event string) Reply {
+	w.t.Helper()
+	return w.CallWith(event, time.Now().Add(time.Minute), "request-1", lang.CallExtra{})
+}
+
+// CallWith is Call with all that a call head carries.
+func (w *Worker) CallWith(event string, deadline time.Time, requestID string, extra lang.CallExtra) Reply {
+	w.t.Helper()
+	w.seq++
+	return w.exchange(lang.AppendCall(w.out[:0], w.seq, deadline, requestID, extra, []byte(event)), w.seq)
+}
+
+func (w *Worker) exchange(frame []byte, seq uint32) Reply {
+	w.out = frame
+	if err := w.conn.SetDeadline(time.Now().Add(Patience)); err != nil {
+		return Reply{Err: err}
+	}
+	if _, err := w.conn.Write(frame); err != nil {
+		return Reply{Err: err}
+	}
+	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
+	if err != nil {
+		return Reply{Err: err}
+	}
+	r := Reply{Frame: f}
+	if f.Seq != seq {
+		return Reply{Err: fmt.Errorf("answer to call %d, not %d", f.Seq, seq)}
+	}
+	switch f.Type {
+	case lang.FrameResult:
+		r.PeakKiB, r.Err = f.PeakKiB()
+	case lang.FrameFailed:
+		r.Fail, r.Failure, r.Err = f.Failure()
+	case lang.FrameLoaded:
+	default:
+		r.Err = fmt.Errorf("answer of type %d", f.Type)
+	}
+	return r
+}
+
+// Echo makes one call at the least cost to the harness, for benchmarks. The answer is valid until the next call.
+func (w *Worker) Echo(event []byte, deadline time.Time) (lang.Frame, error) {
+	w.seq++
+	w.out = lang.AppendCall(w.out[:0], w.seq, deadline, "9e107d9d-372b-4b6e-9bd1-2c9a4c8b1f3a", lang.CallExtra{}, event)
+	if _, err := w.conn.Write(w.out); err != nil {
+		return lang.Frame{}, err
+	}
+	if w.buf == nil {
+		w.buf = make([]byte, 0, 64<<10)
+	}
+	return lang.ReadFrame(w.in, w.buf, lang.MaxFrameBytes)
+}
+
+// Output gives the lines that the worker has written since the last time and that are in the pipe by now. What a worker
+// wrote before an answer is there once the answer is.
+func (w *Worker) Output() []string {
+	w.t.Helper()
+	// A line of our own behind all that the worker has written: reading needs no guess of how long to wait.
+	mark := fmt.Sprintf("mark %d", time.Now().UnixNano())
+	_, err := fmt.Fprintln(w.pipe, mark)
+	require.NoError(w.t, err)
+	var lines []string
+	for {
+		select {
+		case line := <-w.lines:
+			rest, last := strings.CutSuffix(line, mark)
+			if !last || rest != "" {
+				lines = append(lines, rest)
+			}
+			if last {
+				return lines
+			}
+		case <-time.After(Patience):
+			w.t.Fatalf("output did not end; so far: %q", lines)
+		}
+	}
+}
+
+// Exit waits until the process ends by itself and gives its exit code, -1 for a signal.
+func (w *Worker) Exit() int {
+	w.t.Helper()
+	select {
+	case <-w.exited:
+		return w.cmd.ProcessState.ExitCode()
+	case <-time.After(Patience):
+		w.t.Fatalf("worker %d goes on; output: %q", w.cmd.Process.Pid, w.Output())
+		return 0
+	}
+}
+
+// idle waits until the worker's main thread sleeps, which between calls means that it waits for the next one.
+func (w *Worker) idle() {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.Pid()))
+		_, state, _ := strings.Cut(string(stat), ") ")
+		return err == nil && strings.HasPrefix(state, "S")
+	}, Patience, time.Millisecond)
+}
+
+// Pid is the process id of the worker.
+func (w *Worker) Pid() int { return w.cmd.Process.Pid }
+
+// HangUp closes the socket, which tells the worker to end.
+func (w *Worker) HangUp() { _ = w.conn.Close() }
+
+// Close ends the worker with all its children. It may be called more than once.
+func (w *Worker) Close() {
+	w.closed.Do(func() {
+		_ = w.conn.Close()
+		if err := syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			w.t.Errorf("end worker: %v", err)
+		}
+		<-w.exited
+		_ = w.pipe.Close()
+		for range w.lines { // until the reader of the output has ended
+		}
+	})
+}

@@ -1,0 +1,548 @@
+"""Runs a Python function for hanshu: waits for calls on a socket, hands them to the handler, sends back what it returns.
+
+The protocol is described in internal/lang/protocol.go, the contract of handlers in FunctionGraph reference 5.2.
+Python 3.6 or newer, standard library only. Imports are few because each one delays the first start: traceback is imported
+with the first error, and logging is left to the function.
+"""
+import importlib
+import json
+import os
+import resource
+import struct
+import sys
+import time
+
+HEAD = struct.Struct(">IBBHI")  # size, type, zero, size of meta, sequence number
+DEADLINE = struct.Struct(">Q")
+PEAK = struct.Struct(">I")
+READY, LOAD, LOADED, CALL, RESULT, FAILED = 1, 2, 3, 4, 5, 6
+FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_RESULT, FAIL_TOO_LARGE = b"l", b"i", b"x", b"r", b"t"
+CHUNK = 64 << 10  # one read takes a whole small frame
+
+HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
+SYSTEM_PATH = list(sys.path)
+PID = os.getpid()
+
+MAX_MESSAGE = 32 << 10  # characters of an error's message
+MAX_STACK = 200  # lines of a stack
+MAX_LINE = 2000  # characters of one
+
+
+class Context(object):
+    """What a handler gets beside the event. What is the same for all calls stands on the class, set by prepare."""
+
+    alias = workflow_id = workflow_run_id = workflow_state_id = ""
+
+    def __init__(self, request_id, deadline):
+        self.request_id = request_id
+        self._deadline = deadline  # Unix milliseconds
+
+    @classmethod
+    def prepare(cls, load, logger):
+        cls.project_id = load["project_id"]
+        cls.package = load["package"]
+        cls.function_name = load["function"]
+        cls.version = cls.function_version = load["version"]
+        cls.memory_size = load["memory_mb"]
+        cls.cpu_number = load["cpu_millis"]
+        cls.timeout = load["timeout_s"]
+        cls.user_data = load["user_data"] or {}
+        cls.access_key = cls.security_access_key = load["access_key"]
+        cls.secret_key = cls.security_secret_key = load["secret_key"]
+        cls.security_token = load["security_token"]
+        cls.token = load["auth_token"]
+        cls.logger = logger
+
+    def getRequestID(self):
+        return self.request_id
+
+    def getRemainingTimeInMilliSeconds(self):
+        return max(0, self._deadline - int(time.time() * 1000))
+
+    def getRunningTimeInSeconds(self):
+        """The timeout of the function: that is what FunctionGraph means by this name."""
+        return self.timeout
+
+    def getAccessKey(self):
+        return self.access_key
+
+    def getSecretKey(self):
+        return self.secret_key
+
+    def getSecurityAccessKey(self):
+        return self.security_access_key
+
+    def getSecuritySecretKey(self):
+        return self.security_secret_key
+
+    def getSecurityToken(self):
+        return self.security_token
+
+    def getToken(self):
+        return self.token
+
+    def getUserData(self, key, default=None):
+        return self.user_data.get(key, default)
+
+    def getFunctionName(self):
+        return self.function_name
+
+    def getVersion(self):
+        return self.version
+
+    def getMemorySize(self):
+        return self.memory_size
+
+    def getCPUNumber(self):
+        return self.cpu_number
+
+    def getProjectID(self):
+        return self.project_id
+
+    def getPackage(self):
+        return self.package
+
+    def getLogger(self):
+        return self.logger
+
+    def getAlias(self):
+        return self.alias
+
+    def getWorkflowID(self):
+        return self.workflow_id
+
+    def getWorkflowRunID(self):
+        return self.workflow_run_id
+
+    def getWorkflowStateID(self):
+        return self.workflow_state_id
+
+
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50, "FATAL": 50}
+
+
+def level_number(level):
+    """Reads a level as a name in any case or as a number of the logging module."""
+    if isinstance(level, str):
+        if level.upper() not in LEVELS:
+            raise ValueError("level %r is none of DEBUG, INFO, WARN, ERROR" % level)
+        return LEVELS[level.upper()]
+    return int(level)
+
+
+def level_letter(number):
+    return "E" if number >= 40 else "W" if number >= 30 else "I" if number >= 20 else "D"
+
+
+class Logger(object):
+    """context.getLogger(). Messages take arguments as in the logging module: logger.info("%s rows", n)."""
+
+    def __init__(self, write):
+        self._write = write
+        self._level = 20
+
+    def setLevel(self, level):
+        self._level = level_number(level)
+
+    def debug(self, message, *args):
+        self._log(10, message, args)
+
+    def info(self, message, *args):
+        self._log(20, message, args)
+
+    def warn(self, message, *args):
+        self._log(30, message, args)
+
+    warning = warn
+
+    def error(self, message, *args):
+        self._log(40, message, args)
+
+    def log(self, level, *args):
+        """log(message) at level INFO, or log(level, message, ...)."""
+        if args:
+            self._log(level_number(level), args[0], args[1:])
+        else:
+            self._log(20, level, ())
+
+    def _log(self, number, message, args):
+        if number < self._level:
+            return
+        text = str(message)
+        if args:
+            try:
+                text = text % args
+            except (TypeError, ValueError, KeyError):
+                text = " ".join([text] + [str(a) for a in args])
+        self._write(number, text)
+
+
+class LoggingHook(object):
+    """Gives the logging module's root a handler that keeps levels, at the moment when the function imports logging."""
+
+    def __init__(self, write):
+        self._write = write
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is None:
+                continue
+            run = getattr(spec.loader, "exec_module", None)
+            if run is not None:
+                def exec_module(module):
+                    run(module)
+                    if hasattr(module, "root") and hasattr(module, "Handler"):  # not a logging.py of the function
+                        self.attach(module)
+                spec.loader.exec_module = exec_module
+            return spec
+        return None
+
+    def attach(self, logging):
+        write, basic = self._write, logging.basicConfig
+
+        class RootHandler(logging.Handler):
+            def emit(self, record):
+                try:
+                    write(record.levelno, self.format(record))
+                except Exception:
+                    self.handleError(record)
+
+        ours = RootHandler()
+        ours.setFormatter(logging.Formatter("%(message)s"))
+        logging.root.addHandler(ours)
+
+        def basicConfig(**options):
+            # basicConfig does nothing once the root has a handler, which would silently drop the level asked for.
+            if logging.root.handlers == [ours]:
+                logging.root.removeHandler(ours)
+                if not {"filename", "stream", "handlers"} & set(options):
+                    if "format" in options:
+                        ours.setFormatter(None)  # basicConfig sets the one asked for
+                    options["handlers"] = [ours]
+            basic(**options)
+
+        logging.basicConfig = basicConfig
+
+
+class Output(object):
+    """Standard output and error of the function, line by line into the pipe."""
+
+    def __init__(self):
+        self.out = sys.stdout = sys.__stdout__ = self.open(1)
+        self.err = sys.stderr = sys.__stderr__ = self.open(2)
+
+    @staticmethod
+    def open(fd):
+        return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+    def log(self, number, text):
+        line = "\x1e" + level_letter(number) + text.replace("\n", "\x1f") + "\n"
+        try:
+            self.out.write(line)
+        except (OSError, ValueError):
+            pass  # the function has closed its output, so nobody can read this
+
+    def flush(self):
+        for stream in (self.out, self.err):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # closed by the function
+
+
+class Peak(object):
+    """The highest resident memory of this process, in KiB."""
+
+    def __init__(self):
+        # The kernel hands on the figure of getrusage from the program that started this one. It tells nothing before
+        # this process has outgrown it, and until then the slower /proc is asked.
+        self._status = None
+        inherited = self.usage()
+        try:
+            self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+            self._inherited = inherited if inherited > self.status() + 1024 else 0
+        except (OSError, ValueError, IndexError):
+            self._inherited = 0  # no /proc here
+
+    @staticmethod
+    def usage():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def status(self):
+        return int(os.pread(self._status, 4096, 0).split(b"VmHWM:", 1)[1].split(None, 1)[0])
+
+    def __call__(self):
+        kib = self.usage()
+        if kib > self._inherited:
+            return kib
+        try:
+            return self.status()
+        except (OSError, ValueError, IndexError):
+            return 0  # the function has closed it
+
+
+def leave(code, output=None):
+    """Ends the process without waiting for threads that the function left behind."""
+    if output is not None:
+        output.flush()
+    os._exit(code)
+
+
+def receive(fd):
+    """Waits for a frame: (type, seq, meta, body). The end of the stream ends the process."""
+    data = b""
+    while True:
+        try:
+            want = CHUNK
+            if len(data) >= HEAD.size:
+                size, kind, _, meta, seq = HEAD.unpack_from(data)
+                missing = HEAD.size + size - len(data)
+                if missing <= 0:
+                    break
+                want = max(CHUNK, min(missing, 1 << 20))
+            more = os.read(fd, want)
+            if not more:
+                leave(0)
+            if not data:
+                data = more
+            else:
+                if isinstance(data, bytes):
+                    data = bytearray(data)
+                data += more
+        except OSError:
+            leave(1)
+        except BaseException as e:  # a signal handler of the function raised between calls
+            print("exception outside a call: %s" % type(e).__name__, file=sys.__stderr__)
+    meta += HEAD.size
+    return kind, seq, data[HEAD.size:meta], data[meta:]
+
+
+def send(fd, kind, seq, meta, body):
+    """Sends a frame, in one system call when the socket takes it.
+
+    Any trouble ends the process, since half a frame is of no use. That holds for a signal handler of the function, too, when
+    it raises just here.
+    """
+    if os.getpid() != PID:
+        leave(0)  # a child that the handler forked came back from it
+    try:
+        head = HEAD.pack(len(meta) + len(body), kind, 0, len(meta), seq) + meta
+        sent = os.writev(fd, (head, body))
+        if sent < len(head) + len(body):
+            rest = memoryview(head + body)[sent:]
+            while rest:
+                rest = rest[os.write(fd, rest):]
+    except BaseException:
+        leave(1)
+
+
+def describe(kind, error):
+    """Makes a Failure of an exception, whatever it is: bounded, without the frames of this file."""
+    stack = []
+    if kind != FAIL_RESULT:
+        try:
+            stack = format_stack(error)
+        except BaseException:
+            pass  # the message alone, then
+    try:
+        message = str(error)
+    except BaseException:
+        message = "<the message of this exception cannot be printed>"
+    if kind == FAIL_RESULT:
+        message = "the result cannot be written as JSON: " + message
+    return failure(type(error).__name__, message, stack)
+
+
+def failure(kind, message, stack=()):
+    if len(message) > MAX_MESSAGE:
+        message = message[:MAX_MESSAGE] + "..."
+    return json.dumps({"errorMessage": message, "errorType": kind, "stackTrace": list(stack)}).encode("ascii")
+
+
+def format_stack(error):
+    hide_ours(error, set())
+    path = sys.path[:]
+    sys.path[:] = SYSTEM_PATH  # a module of the function must not take the place of one that traceback needs
+    try:
+        import traceback
+        lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
+    finally:
+        sys.path[:] = path
+    if len(lines) > MAX_STACK:
+        half = MAX_STACK // 2
+        lines[half:-half] = ["... %d lines left out ..." % (len(lines) - 2 * half)]
+    return [line[:MAX_LINE] for line in lines]
+
+
+def hide_ours(error, seen):
+    """Cuts the frames of this file off the front of an exception and of those it came from."""
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        tb = error.__traceback__
+        while tb is not None and is_ours(tb.tb_frame.f_code.co_filename):
+            tb = tb.tb_next
+        error.__traceback__ = tb
+        hide_ours(error.__cause__, seen)
+        error = error.__context__
+
+
+def is_ours(filename):
+    return filename == HERE or filename == importlib.__file__ or filename.startswith("<frozen importlib")
+
+
+class NoHandler(Exception):
+    """The module is there and the function in it is not."""
+
+
+NoHandler.__name__ = "HandlerNotFound"
+
+
+def find(root, handler):
+    """Loads the module of a handler such as "index.handler" or "src/index.handler" and gives the function."""
+    path, _, name = handler.rpartition(".")
+    module_name = path.replace("/", ".")
+    file = os.path.join(root, module_name.replace(".", os.sep) + ".py")
+    known = sys.modules.get(module_name)
+    taken = known is not None and getattr(known, "__file__", None) != file
+    if (taken or module_name in sys.builtin_module_names) and os.path.isfile(file):
+        module = load_file("_function_" + module_name.replace(".", "_"), file)  # named like a module of the system
+    else:
+        module = importlib.import_module(module_name)
+    function = getattr(module, name, None)
+    if function is None:
+        raise NoHandler("%s has no function %r" % (path, name))
+    if not callable(function):
+        raise NoHandler("%r in %s is a %s, not a function" % (name, path, type(function).__name__))
+    return function
+
+
+def load_file(name, file):
+    from importlib import util
+    if name not in sys.modules:
+        spec = util.spec_from_file_location(name, file)
+        sys.modules[name] = module = util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+def start(load, output):
+    """Becomes the function: environment, import path, module, initializer. Gives the handler, or a (Fail byte, Failure)."""
+    root = load["code_root"]
+    logger = Logger(output.log)
+    Context.prepare(load, logger)
+    kind = FAIL_LOAD
+    try:
+        os.environ.update(load["env"] or {})
+        if "TZ" in os.environ:
+            time.tzset()
+        os.chdir(root)
+        sys.path.insert(0, root)
+        sys.meta_path.insert(0, LoggingHook(output.log))
+        handler = find(root, load["handler"])
+        if load.get("init_handler"):
+            initializer = find(root, load["init_handler"])
+            kind = FAIL_INIT
+            initializer(Context("", int(time.time() * 1000) + load["init_timeout_s"] * 1000))
+        return handler, None
+    except BaseException as e:
+        return None, (kind, e)
+
+
+def exit_code(error):
+    """What the interpreter would make of a SystemExit."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    return 1
+
+
+def fail(fd, seq, kind, error, output):
+    body = describe(kind, error)
+    output.flush()
+    send(fd, FAILED, seq, kind, body)
+    if isinstance(error, SystemExit):
+        leave(exit_code(error))
+
+
+def new_context(meta):
+    deadline, = DEADLINE.unpack_from(meta)
+    request_id, _, extra = meta[DEADLINE.size:].partition(b"\0")
+    context = Context(request_id.decode("ascii"), deadline)
+    if extra:
+        context.__dict__.update(json.loads(extra.decode("utf-8")))
+    return context
+
+
+def serve(fd, handler, limit, output, peak):
+    """Answers calls until the stream ends."""
+    decode = json.JSONDecoder().decode
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    flush = output.flush
+    while True:
+        kind, seq, meta, body = receive(fd)
+        if kind != CALL:
+            leave(1)
+        result = None
+        stage = FAIL_EXCEPTION
+        try:
+            result = handler(decode(body.decode("utf-8")), new_context(meta))
+            stage = FAIL_RESULT
+            text = encode(result)
+            try:
+                text = text.encode("utf-8")
+            except UnicodeEncodeError:  # half of a surrogate pair: valid in JSON when escaped
+                text = json.dumps(result, allow_nan=False, separators=(",", ":")).encode("ascii")
+        except BaseException as e:
+            fail(fd, seq, stage, e, output)
+            continue
+        flush()
+        if len(text) > limit:
+            message = "the result is %d bytes of JSON, over the limit of %d" % (len(text), limit)
+            send(fd, FAILED, seq, FAIL_TOO_LARGE, failure("ResponseTooLarge", message))
+        else:
+            send(fd, RESULT, seq, PEAK.pack(peak()), text)
+
+
+def hide(fd):
+    """Moves the socket to a number that loops over low descriptors do not reach and that no child inherits."""
+    for target in (1000, 200):
+        try:
+            os.dup2(fd, target, inheritable=False)
+        except OSError:
+            continue  # over the limit of open files
+        os.close(fd)
+        fd = target
+        break
+    os.set_inheritable(fd, False)
+    os.set_blocking(fd, True)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: os.close(fd))
+    return fd
+
+
+def main():
+    fd = hide(3)
+    output = Output()
+    peak = Peak()
+    send(fd, READY, 0, b"", b"")
+    kind, _, _, body = receive(fd)
+    if kind != LOAD:
+        leave(1)
+    load = json.loads(body.decode("utf-8"))
+    handler, trouble = start(load, output)
+    if trouble is not None:
+        fail(fd, 0, trouble[0], trouble[1], output)
+        receive(fd)  # until the server ends this process
+        leave(1)
+    output.flush()
+    send(fd, LOADED, 0, b"", b"")
+    serve(fd, handler, load["max_result"], output, peak)
+
+
+if __name__ == "__main__":
+    main()

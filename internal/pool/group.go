@@ -1,0 +1,335 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+)
+
+// group holds the instances of one function version of one size.
+type group struct {
+	pool     *Pool
+	key      groupKey
+	function *faas.Function
+	runtime  lang.Runtime
+	limit    int // instances at a time
+
+	mu         sync.Mutex
+	idle       []*instance // most recently used last
+	waiters    []*waiter   // longest waiting first
+	total      int         // idle, busy and starting
+	starting   int
+	superseded bool
+	service    time.Duration // moving average of a run
+	startCost  time.Duration // moving average of a start
+}
+
+// lease is the right to use an instance for one call, or the failure of the code to load.
+type lease struct {
+	instance *instance
+	cold     bool // started for the call
+	failed   *faas.Result
+}
+
+// waiter is a call that waits for an instance.
+type waiter struct{ granted chan grant }
+
+type grant struct {
+	lease lease
+	err   error
+}
+
+// errAgain asks for another attempt at a call.
+var errAgain = errors.New("try again")
+
+const firstGuessOfStart = 30 * time.Millisecond
+
+func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
+	limit := f.Spec.MaxInstances
+	if limit == faas.Unlimited {
+		limit = p.cfg.MaxInstances
+	}
+	return &group{pool: p, key: key, function: f, runtime: rt, limit: limit, startCost: firstGuessOfStart}
+}
+
+// lease takes an idle instance, or waits for one to become free or be started: until ctx or the deadline ends.
+func (g *group) lease(ctx context.Context, deadline time.Time) (lease, error) {
+	g.mu.Lock()
+	for n := len(g.idle); n > 0; n = len(g.idle) {
+		in := g.idle[n-1]
+		g.idle = g.idle[:n-1]
+		if in.gone() {
+			g.total--
+			in.retire()
+			continue
+		}
+		g.mu.Unlock()
+		return lease{instance: in}, nil
+	}
+	if g.superseded {
+		g.mu.Unlock()
+		return lease{}, errAgain
+	}
+	if len(g.waiters) >= g.pool.cfg.MaxQueue {
+		g.mu.Unlock()
+		return lease{}, faas.Errorf(faas.CodeOverload, "function", "%d calls are waiting for this function already", g.pool.cfg.MaxQueue)
+	}
+	w := &waiter{granted: make(chan grant, 1)}
+	g.waiters = append(g.waiters, w)
+	if g.worthStarting() {
+		g.startOne()
+	}
+	g.mu.Unlock()
+	return g.await(ctx, deadline, w)
+}
+
+// await waits for a grant. A call that has waited for longer than a start takes brings another instance up.
+func (g *group) await(ctx context.Context, deadline time.Time, w *waiter) (lease, error) {
+	expired := time.NewTimer(time.Until(deadline))
+	defer expired.Stop()
+	patience := time.NewTimer(g.patience())
+	defer patience.Stop()
+	for {
+		select {
+		case gr := <-w.granted:
+			return gr.lease, gr.err
+		case <-patience.C:
+			g.mu.Lock()
+			if g.starting < len(g.waiters) {
+				g.startOne()
+			}
+			g.mu.Unlock()
+			patience.Reset(g.patience())
+		case <-expired.C:
+			return g.giveUp(w, faas.Errorf(faas.CodeQueueTimeout, "function", "no instance became free in time"))
+		case <-ctx.Done():
+			return g.giveUp(w, faas.Errorf(faas.CodeCancelled, "", "the caller went away while the call waited for an instance"))
+		}
+	}
+}
+
+func (g *group) patience() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return min(max(g.startCost, time.Millisecond), 100*time.Millisecond)
+}
+
+// giveUp takes a waiter out of the queue; one that was granted an instance in the same moment gives it back.
+func (g *group) giveUp(w *waiter, err error) (lease, error) {
+	g.mu.Lock()
+	for i, other := range g.waiters {
+		if other == w {
+			g.waiters = append(g.waiters[:i], g.waiters[i+1:]...)
+			g.mu.Unlock()
+			return lease{}, err
+		}
+	}
+	g.mu.Unlock()
+	if gr := <-w.granted; gr.lease.instance != nil {
+		g.release(gr.lease.instance, 0)
+	}
+	return lease{}, err
+}
+
+// worthStarting tells whether a new instance would serve the queue sooner than those there are: always up to one for
+// each processor, later when the queue would take longer than a start. g.mu is held.
+func (g *group) worthStarting() bool {
+	waiting, busy := len(g.waiters), g.total-g.starting
+	if g.starting >= waiting {
+		return false
+	}
+	if g.total < runtime.NumCPU() {
+		return true
+	}
+	return g.service*time.Duration(waiting) > g.startCost*time.Duration(max(busy, 1))
+}
+
+// startOne begins to start an instance, unless a limit forbids it. g.mu is held.
+func (g *group) startOne() {
+	if g.superseded || g.total >= g.limit || !g.pool.reserve() {
+		return
+	}
+	g.total++
+	g.starting++
+	g.pool.work.Go(g.bringUp)
+}
+
+// bringUp starts and loads an instance and hands it to the call that has waited longest.
+func (g *group) bringUp() {
+	g.pool.starts <- struct{}{}
+	begun := time.Now()
+	in, failed, err := g.pool.startInstance(g)
+	took := time.Since(begun)
+	<-g.pool.starts
+	g.mu.Lock()
+	g.starting--
+	if in == nil {
+		w := g.nextWaiter()
+		g.mu.Unlock()
+		g.pool.stats.failed.Inc()
+		if w != nil {
+			w.granted <- grant{lease: lease{failed: failed}, err: err}
+		}
+		g.shrink()
+		return
+	}
+	g.pool.stats.start.Observe(took)
+	g.startCost = average(g.startCost, took)
+	g.mu.Unlock()
+	g.offer(in, true)
+}
+
+// shrink notes that an instance has gone, and starts another when calls wait and none is on its way.
+func (g *group) shrink() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.total--
+	switch {
+	case g.superseded && g.total == 0:
+		g.dismiss(errAgain)
+	case g.worthStarting():
+		g.startOne()
+	}
+}
+
+// dismiss ends every wait with err. g.mu is held.
+func (g *group) dismiss(err error) {
+	for _, w := range g.waiters {
+		w.granted <- grant{err: err}
+	}
+	g.waiters = nil
+}
+
+// release gives an instance back after a call that ran for a time; 0 when it ran none.
+func (g *group) release(in *instance, ran time.Duration) {
+	if ran > 0 {
+		g.mu.Lock()
+		g.service = average(g.service, ran)
+		g.mu.Unlock()
+	}
+	g.offer(in, false)
+}
+
+// offer hands an instance to the next waiter, or lets it idle.
+func (g *group) offer(in *instance, cold bool) {
+	g.mu.Lock()
+	if w := g.nextWaiter(); w != nil {
+		g.mu.Unlock()
+		w.granted <- grant{lease: lease{instance: in, cold: cold}}
+		return
+	}
+	if g.superseded {
+		g.total--
+		g.mu.Unlock()
+		in.retire()
+		return
+	}
+	in.idleSince = time.Now()
+	g.idle = append(g.idle, in)
+	g.mu.Unlock()
+}
+
+// nextWaiter takes the call that has waited longest; nil when none waits. g.mu is held.
+func (g *group) nextWaiter() *waiter {
+	if len(g.waiters) == 0 {
+		return nil
+	}
+	w := g.waiters[0]
+	g.waiters[0] = nil
+	g.waiters = g.waiters[1:]
+	return w
+}
+
+// lose drops an instance that has ended or must end.
+func (g *group) lose(in *instance) {
+	in.retire()
+	g.shrink()
+}
+
+// supersede retires the idle instances at once and the others as they come back. Calls that wait are served by those;
+// where there are none they look their group up again.
+func (g *group) supersede() {
+	g.mu.Lock()
+	g.superseded = true
+	idle := g.idle
+	g.idle = nil
+	g.total -= len(idle)
+	if g.total == 0 {
+		g.dismiss(errAgain)
+	}
+	g.mu.Unlock()
+	for _, in := range idle {
+		in.retire()
+	}
+}
+
+// refuseWaiters ends every wait with err.
+func (g *group) refuseWaiters(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dismiss(err)
+}
+
+// retireIdle retires the instances that have idled since before a time.
+func (g *group) retireIdle(before time.Time) {
+	g.mu.Lock()
+	n := 0
+	for n < len(g.idle) && g.idle[n].idleSince.Before(before) {
+		n++
+	}
+	old := append([]*instance(nil), g.idle[:n]...)
+	g.idle = append(g.idle[:0], g.idle[n:]...)
+	g.total -= n
+	g.mu.Unlock()
+	for _, in := range old {
+		in.retire()
+	}
+}
+
+// oldestIdle tells since when the longest idle instance has been so.
+func (g *group) oldestIdle() (time.Time, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.idle) == 0 {
+		return time.Time{}, false
+	}
+	return g.idle[0].idleSince, true
+}
+
+// retireOldest retires the longest idle instance, if there is one.
+func (g *group) retireOldest() {
+	g.mu.Lock()
+	if len(g.idle) == 0 {
+		g.mu.Unlock()
+		return
+	}
+	in := g.idle[0]
+	g.idle = append(g.idle[:0], g.idle[1:]...)
+	g.total--
+	g.mu.Unlock()
+	in.retire()
+}
+
+// closeIfEmpty supersedes a group that has neither instances nor calls, so that a call which holds it looks again.
+func (g *group) closeIfEmpty() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.total != 0 || len(g.waiters) != 0 {
+		return false
+	}
+	g.superseded = true
+	return true
+}
+
+// average moves an average an eighth of the way to a new value.
+func average(old, value time.Duration) time.Duration {
+	if old == 0 {
+		return value
+	}
+	return old + (value-old)/8
+}

@@ -1,0 +1,360 @@
+package pool
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+)
+
+// Limits of one instance (FunctionGraph reference 3.3).
+const (
+	maxProcesses = 1024
+	maxFiles     = 2048
+)
+
+// exitGrace is how long a worker that has closed its control channel has to end by itself, so that the reason can be told.
+const exitGrace = 250 * time.Millisecond
+
+// instance is one loaded worker. One call at a time has it, by lease; nothing in it is locked but where noted.
+type instance struct {
+	box      sandbox.Instance
+	conn     net.Conn
+	reader   *bufio.Reader
+	output   *output
+	seq      uint32
+	frame    []byte // buffer for what is sent
+	memoryMB int
+	initTime time.Duration
+	notice   string // about the runtime; told with the first call
+	retired  sync.Once
+
+	idleSince time.Time // guarded by the group
+}
+
+// liveness is what became of an instance in a call.
+type liveness int
+
+const (
+	alive     liveness = iota
+	ended              // it has ended or must end
+	untouched          // it had ended before the call reached it
+)
+
+// startInstance starts a sandbox for a group's function and loads the code. The code's own failure to load comes as a
+// result, everyone else's as an error. The place that was reserved for it is given back when its process is gone.
+func (p *Pool) startInstance(g *group) (*instance, *faas.Result, error) {
+	variables, err := p.cfg.Variables.Variables(g.function)
+	if err != nil {
+		p.unreserve()
+		return nil, nil, fmt.Errorf("read user data: %w", err)
+	}
+	in, err := p.startBox(g)
+	if err != nil {
+		p.unreserve()
+		return nil, nil, startError(err)
+	}
+	failed, err := in.load(g, p.cfg.StartTimeout, variables)
+	if failed == nil && err == nil {
+		err = in.box.SetCPU(faas.CPUMillis(g.key.memoryMB))
+	}
+	if failed != nil || err != nil {
+		in.retire()
+		<-in.box.Done()
+		return nil, failed, startError(err)
+	}
+	return in, nil, nil
+}
+
+// startBox starts the sandbox and follows it to its end.
+func (p *Pool) startBox(g *group) (*instance, error) {
+	code, releaseCode, err := p.cfg.Folders.Dir(p.ctx, g.function.Code)
+	if err != nil {
+		return nil, err
+	}
+	box, err := p.cfg.Driver.Start(p.ctx, p.boxSpec(g, code))
+	if err != nil {
+		releaseCode()
+		return nil, err
+	}
+	out, err := newOutput(box.Output())
+	if err != nil {
+		box.Kill()
+		<-box.Done()
+		releaseCode()
+		return nil, err
+	}
+	in := &instance{box: box, conn: box.Control(), reader: bufio.NewReaderSize(box.Control(), 4<<10), output: out, memoryMB: g.key.memoryMB, notice: g.runtime.Notice()}
+	p.mu.Lock()
+	p.live[in] = struct{}{}
+	p.mu.Unlock()
+	p.work.Go(out.follow)
+	p.work.Go(func() {
+		<-box.Done()
+		releaseCode()
+		p.mu.Lock()
+		delete(p.live, in)
+		p.mu.Unlock()
+		p.unreserve()
+	})
+	return in, nil
+}
+
+func (p *Pool) boxSpec(g *group, code string) sandbox.Spec {
+	f, rt, memory := g.function, g.runtime, int64(g.key.memoryMB)<<20
+	spec := sandbox.Spec{
+		Name: f.Name, Command: rt.Language.Command(rt.Install, lang.RuntimeRoot+"/"+rt.Language.ID), Dir: lang.CodeRoot,
+		Env: append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}, rt.Language.Env...),
+		Mounts: []sandbox.Mount{
+			{Source: code, Target: lang.CodeRoot},
+			{Source: p.bootstrap[rt.Language.ID], Target: lang.RuntimeRoot + "/" + rt.Language.ID},
+		},
+		MemoryBytes: memory, CPUMillis: faas.CPUMillis(g.key.memoryMB), Processes: maxProcesses, Files: maxFiles,
+		// Memory files count as memory: half of it, so that a full /tmp is an error of the write and not of the instance.
+		TmpBytes: min(int64(f.Spec.TmpMB)<<20, memory/2),
+	}
+	for _, root := range rt.Install.Roots {
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: root, Target: root})
+	}
+	return spec
+}
+
+// startError makes an expected failure of what hindered a start; nil stays nil.
+func startError(err error) error {
+	var expected *faas.Error
+	if err == nil || errors.As(err, &expected) {
+		return err
+	}
+	return &faas.Error{Code: faas.CodeStart, Message: "no instance could be started", Err: err}
+}
+
+// load waits for the worker to come up and has it become the function.
+func (in *instance) load(g *group, startTimeout time.Duration, variables map[string]string) (*faas.Result, error) {
+	_ = in.conn.SetDeadline(time.Now().Add(startTimeout))
+	if frame, err := lang.ReadFrame(in.reader, nil, maxFrame); err != nil || frame.Type != lang.FrameReady {
+		in.box.Kill()
+		<-in.box.Done()
+		lines, _ := in.output.take()
+		return nil, fmt.Errorf("the worker did not come up (%v); exit %+v; it said %v", err, in.box.Exit(), lines)
+	}
+	f, begun := g.function, time.Now()
+	budget := f.Spec.Timeout
+	if f.Spec.InitHandler != "" {
+		budget = f.Spec.InitTimeout
+	}
+	_ = in.conn.SetDeadline(begun.Add(budget))
+	message := lang.AppendLoad(nil, loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables))
+	_, err := in.conn.Write(message)
+	var frame lang.Frame
+	if err == nil {
+		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
+	}
+	in.initTime = time.Since(begun)
+	res := &faas.Result{Init: in.initTime, MemoryMB: g.key.memoryMB}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		in.box.Kill()
+		<-in.box.Done()
+		res.Failure = initTimeout(f)
+	case err != nil:
+		res.Failure = in.fate(err)
+	case frame.Type == lang.FrameLoaded:
+		return nil, nil
+	case frame.Type == lang.FrameFailed:
+		res.Failure = in.reported(frame)
+	default:
+		res.Failure = in.broken(errUnexpected)
+	}
+	in.report(res)
+	return res, nil
+}
+
+func initTimeout(f *faas.Function) *faas.Failure {
+	if f.Spec.InitHandler == "" {
+		return timedOut("loading the code", f.Spec.Timeout)
+	}
+	failure := timedOut("the initializer", f.Spec.InitTimeout)
+	failure.Code = faas.CodeInitTimeout
+	return failure
+}
+
+func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
+	data, _ := json.Marshal(variables) // strings only
+	seconds := int(f.Spec.Timeout / time.Second)
+	env := maps.Clone(variables)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, map[string]string{
+		"RUNTIME_PROJECT_ID": f.Project, "RUNTIME_FUNC_NAME": f.Name, "RUNTIME_FUNC_VERSION": f.Version,
+		"RUNTIME_PACKAGE": f.Package, "RUNTIME_HANDLER": f.Spec.Handler, "RUNTIME_TIMEOUT": strconv.Itoa(seconds),
+		"RUNTIME_USERDATA": string(data), "RUNTIME_CPU": strconv.Itoa(faas.CPUMillis(memoryMB)),
+		"RUNTIME_MEMORY": strconv.Itoa(memoryMB), "RUNTIME_CODE_ROOT": codeRoot,
+		"RUNTIME_INITIALIZER_HANDLER": f.Spec.InitHandler,
+		"RUNTIME_INITIALIZER_TIMEOUT": strconv.Itoa(int(f.Spec.InitTimeout / time.Second)),
+		"RUNTIME_MAX_RESP_BODY_SIZE":  strconv.Itoa(faas.MaxResultBytes), "RUNTIME_MAX_REQUEST_BODY_SIZE": strconv.Itoa(faas.MaxEventBytes),
+	})
+	return lang.Load{
+		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler, ProjectID: f.Project,
+		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
+		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
+		MaxResult: faas.MaxResultBytes,
+	}
+}
+
+// maxFrame bounds what a worker may send at once: the largest result and some room for its head or a failure.
+const maxFrame = faas.MaxResultBytes + 256<<10
+
+// call runs one call and says what became of the instance.
+func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
+	in.seq++
+	begun := time.Now()
+	deadline := begun.Add(timeout)
+	in.frame = lang.AppendCall(in.frame[:0], in.seq, deadline, c.ID, lang.CallExtra{Alias: c.Alias}, c.Event)
+	_ = in.conn.SetDeadline(deadline)
+	_, err := in.conn.Write(in.frame)
+	if cap(in.frame) > 64<<10 {
+		in.frame = nil
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// Not all of the call has arrived, so it has not begun.
+		res := &faas.Result{Failure: in.fate(err)}
+		in.report(res)
+		return res, untouched
+	}
+	var frame lang.Frame
+	if err == nil {
+		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
+	}
+	res, state := &faas.Result{Run: time.Since(begun)}, alive
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		in.box.Kill()
+		<-in.box.Done()
+		res.Failure, state = timedOut("the function", timeout), ended
+	case err != nil:
+		res.Failure, state = in.fate(err), ended
+	case frame.Seq == in.seq && frame.Type == lang.FrameResult:
+		kib, err := frame.PeakKiB()
+		if err != nil {
+			res.Failure, state = in.broken(err), ended
+			break
+		}
+		res.Output, res.MemoryPeak = frame.Body, kib<<10
+	case frame.Seq == in.seq && frame.Type == lang.FrameFailed:
+		res.Failure = in.reported(frame)
+		if res.Failure.Code == faas.CodeExit {
+			state = ended
+		}
+	default:
+		res.Failure, state = in.broken(errUnexpected), ended
+	}
+	in.report(res)
+	return res, state
+}
+
+// report adds what the call has printed, and its peak of memory where the answer did not carry it.
+func (in *instance) report(res *faas.Result) {
+	res.Logs, res.Dropped = in.output.take()
+	if res.MemoryPeak == 0 {
+		res.MemoryPeak = in.box.MemoryPeak()
+	}
+}
+
+// tellStart adds to the first result what is to be told of the start.
+func (in *instance) tellStart(res *faas.Result) {
+	res.Init = in.initTime
+	res.Queued = max(0, res.Queued-in.initTime)
+	if in.notice != "" {
+		line := faas.LogLine{Time: time.Now().Add(-res.Run), Level: faas.LevelWarn, Text: in.notice}
+		res.Logs = append([]faas.LogLine{line}, res.Logs...)
+	}
+}
+
+var errUnexpected = errors.New("an answer out of turn")
+
+// reported translates a failure that the worker has told.
+func (in *instance) reported(frame lang.Frame) *faas.Failure {
+	kind, failure, err := frame.Failure()
+	if err != nil {
+		return in.broken(err)
+	}
+	code, err := lang.FailCode(kind)
+	if err != nil {
+		return in.broken(err)
+	}
+	return &faas.Failure{Code: code, Type: failure.Type, Message: failure.Message, Stack: failure.Stack}
+}
+
+// broken ends a worker that does not keep to the protocol.
+func (in *instance) broken(why error) *faas.Failure {
+	in.box.Kill()
+	return &faas.Failure{Code: faas.CodeExit, Type: "ProtocolError", Message: "the function disturbed its control channel: " + why.Error()}
+}
+
+// fate finds out why a worker's channel broke, and ends the worker.
+func (in *instance) fate(err error) *faas.Failure {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		return in.broken(err)
+	}
+	byItself := true
+	select {
+	case <-in.box.Done():
+	case <-time.After(exitGrace):
+		byItself = false
+		in.box.Kill()
+		<-in.box.Done()
+	}
+	exit := in.box.Exit()
+	failure := &faas.Failure{Code: faas.CodeExit, Type: "RuntimeExit"}
+	switch {
+	case exit.OOM:
+		failure.Code, failure.Type = faas.CodeMemory, "OutOfMemory"
+		failure.Message = fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB)
+	case !byItself:
+		failure.Message = "the function closed its control channel"
+	case exit.Signal != "":
+		failure.Message = "the function's process was ended by a signal: " + exit.Signal
+	default:
+		failure.Message = fmt.Sprintf("the function's process exited with code %d", exit.Code)
+	}
+	return failure
+}
+
+func timedOut(what string, limit time.Duration) *faas.Failure {
+	return &faas.Failure{
+		Code: faas.CodeTimeout, Type: "FunctionTimeout",
+		Message: fmt.Sprintf("%s did not finish within %d seconds and was ended", what, int(limit/time.Second)),
+	}
+}
+
+// gone tells whether the process has ended.
+func (in *instance) gone() bool {
+	select {
+	case <-in.box.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// retire ends the instance. Its place is free when its process is gone.
+func (in *instance) retire() {
+	in.retired.Do(func() {
+		in.box.Kill()
+		in.conn.Close()
+		in.box.Output().Close()
+	})
+}

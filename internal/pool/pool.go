@@ -1,0 +1,380 @@
+// Package pool keeps instances of function versions: it leases warm ones, starts and loads new ones, retires idle and
+// outdated ones. It is the Runner of calls on this node.
+//
+// It must not know HTTP, SQL, dialects, nor how a process is isolated (sandbox) or which command a language needs (lang).
+package pool
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+)
+
+// Folders gives a code package as an unpacked, read-only folder on this node. The folder stays until release is called.
+type Folders interface {
+	Dir(ctx context.Context, pkg faas.Package) (path string, release func(), err error)
+}
+
+// Runtimes resolves runtime names on this host.
+type Runtimes interface {
+	Resolve(name string) (lang.Runtime, error)
+}
+
+// Variables gives the plain and unsealed user data of a function together.
+type Variables interface {
+	Variables(f *faas.Function) (map[string]string, error)
+}
+
+// Config says how to run a Pool. Zero values of the numbers mean the defaults named.
+type Config struct {
+	Driver    sandbox.Driver
+	Folders   Folders
+	Runtimes  Runtimes
+	Variables Variables
+	Languages []*lang.Language
+	StateDir  string // the bootstrap files of languages are laid down below it
+
+	MaxInstances int           // of all functions together; 1000
+	MaxQueue     int           // calls waiting for one function; 10,000
+	IdleTimeout  time.Duration // after which an instance without calls is retired; 60 s
+	StartTimeout time.Duration // for a process to come up, before any code of the owner's runs; 30 s
+
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Pool is a Runner over local instances. Make one with New, and Start it.
+type Pool struct {
+	cfg       Config
+	bootstrap map[string]string // language id -> folder on the host
+	starts    chan struct{}     // bounds the starts under way
+	instances atomic.Int64
+	calls     sync.WaitGroup // calls under way
+	work      sync.WaitGroup // starts, retirements and instances
+	evicting  atomic.Bool
+	ctx       context.Context // ends with a hard stop
+	cancel    context.CancelFunc
+
+	mu     sync.RWMutex
+	groups map[groupKey]*group
+	live   map[*instance]struct{}
+	closed bool
+
+	quit  chan struct{}
+	ended chan struct{}
+	stats stats
+}
+
+type stats struct {
+	warm, cold, failed, lost metrics.Counter
+	start                    metrics.Histogram
+}
+
+// groupKey tells apart what may not share an instance.
+type groupKey struct {
+	id       string
+	version  string
+	revision int64
+	memoryMB int
+}
+
+// New makes a Pool.
+func New(cfg Config) *Pool {
+	setDefault(&cfg.MaxInstances, 1000)
+	setDefault(&cfg.MaxQueue, 10_000)
+	setDefault(&cfg.IdleTimeout, time.Minute)
+	setDefault(&cfg.StartTimeout, 30*time.Second)
+	p := &Pool{
+		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{},
+		starts: make(chan struct{}, 2*runtime.NumCPU()),
+		stats: stats{
+			warm:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="warm"}`),
+			cold:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="cold"}`),
+			failed: cfg.Metrics.Counter(`hanshu_pool_starts_failed_total`),
+			lost:   cfg.Metrics.Counter(`hanshu_pool_instances_lost_total`),
+			start:  cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
+		},
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
+	return p
+}
+
+func setDefault[T comparable](value *T, def T) {
+	var zero T
+	if *value == zero {
+		*value = def
+	}
+}
+
+// Start lays down the bootstrap files and begins to retire idle instances.
+func (p *Pool) Start(context.Context) error {
+	for _, l := range p.cfg.Languages {
+		dir := filepath.Join(p.cfg.StateDir, l.ID)
+		if err := layDown(l.Bootstrap, dir); err != nil {
+			return fmt.Errorf("lay down %s: %w", l.ID, err)
+		}
+		p.bootstrap[l.ID] = dir
+	}
+	p.quit, p.ended = make(chan struct{}), make(chan struct{})
+	go p.reap()
+	return nil
+}
+
+// layDown writes the files of an embedded folder, readable by every sandbox.
+func layDown(files fs.FS, dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(dir, path)
+		if entry.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		data, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, data, 0o644)
+	})
+}
+
+// Stop refuses new calls, lets those under way end until ctx is done, and ends every instance.
+func (p *Pool) Stop(ctx context.Context) error {
+	p.mu.Lock()
+	already := p.closed
+	p.closed = true
+	groups := p.allGroups()
+	p.mu.Unlock()
+	if already || p.quit == nil {
+		return nil
+	}
+	close(p.quit)
+	<-p.ended
+	for _, g := range groups {
+		g.refuseWaiters(faas.Errorf(faas.CodeUnavailable, "", "the server is stopping"))
+	}
+	idle := make(chan struct{})
+	go func() { p.calls.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	p.cancel()
+	for _, g := range groups {
+		g.supersede()
+	}
+	p.killAll()
+	p.work.Wait()
+	return nil
+}
+
+// killAll ends the instances that are still busy.
+func (p *Pool) killAll() {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for in := range p.live {
+		in.box.Kill()
+	}
+}
+
+// Run runs one call. See invoke.Runner.
+func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) (*faas.Result, error) {
+	if f.Spec.MaxInstances == 0 {
+		return nil, faas.Errorf(faas.CodeDisabled, "function", "the function is switched off (concurrency is 0)")
+	}
+	begun := time.Now()
+	for {
+		g, err := p.group(f, call)
+		if err != nil {
+			return nil, err
+		}
+		res, err := p.attempt(ctx, g, call, begun)
+		if err != errAgain {
+			return res, err
+		}
+	}
+}
+
+// attempt runs a call in a group. errAgain asks for another attempt: the group is outdated, or the warm instance it gave
+// had ended before it took the call. Each costs an instance or a group, so attempts end.
+func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begun time.Time) (*faas.Result, error) {
+	defer p.calls.Done()
+	timeout := g.function.Spec.Timeout
+	l, err := g.lease(ctx, call.Deadline.Add(-timeout))
+	if err != nil {
+		return nil, err
+	}
+	if l.failed != nil {
+		res := *l.failed
+		res.Cold, res.Queued = true, max(0, time.Since(begun)-res.Init)
+		return &res, nil
+	}
+	started := time.Now()
+	res, state := l.instance.call(call, timeout)
+	if state == untouched && !l.cold {
+		g.lose(l.instance)
+		return nil, errAgain
+	}
+	res.Cold, res.Queued, res.MemoryMB = l.cold, started.Sub(begun), g.key.memoryMB
+	if l.cold {
+		p.stats.cold.Inc()
+		l.instance.tellStart(res)
+	} else {
+		p.stats.warm.Inc()
+	}
+	if state == alive {
+		g.release(l.instance, res.Run)
+	} else {
+		p.stats.lost.Inc()
+		g.lose(l.instance)
+	}
+	return res, nil
+}
+
+// group finds or makes the group for a call, and counts the call as under way.
+func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
+	memory := f.Spec.MemoryMB
+	if call.MemoryMB != 0 {
+		memory = call.MemoryMB
+	}
+	key := groupKey{f.ID, f.Version, f.Revision, memory}
+	p.mu.RLock()
+	g, closed := p.groups[key], p.closed
+	if !closed && g != nil {
+		p.calls.Add(1)
+	}
+	p.mu.RUnlock()
+	if closed {
+		return nil, faas.Errorf(faas.CodeUnavailable, "", "the server is stopping")
+	}
+	if g != nil {
+		return g, nil
+	}
+	rt, err := p.cfg.Runtimes.Resolve(f.Spec.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, faas.Errorf(faas.CodeUnavailable, "", "the server is stopping")
+	}
+	if g = p.groups[key]; g == nil {
+		g = newGroup(p, key, f, rt)
+		p.groups[key] = g
+	}
+	p.calls.Add(1)
+	return g, nil
+}
+
+// FunctionChanged retires the instances of a version that has changed or gone. Calls under way end undisturbed; the next
+// call finds the new state.
+func (p *Pool) FunctionChanged(key faas.FunctionKey) {
+	var outdated []*group
+	p.mu.Lock()
+	for k, g := range p.groups {
+		if g.function.Project == key.Project && g.function.Package == key.Package && g.function.Name == key.Name &&
+			(key.Version == "" || g.function.Version == key.Version) {
+			outdated = append(outdated, g)
+			delete(p.groups, k)
+		}
+	}
+	p.mu.Unlock()
+	for _, g := range outdated {
+		g.supersede()
+	}
+}
+
+// allGroups lists the groups; p.mu is held.
+func (p *Pool) allGroups() []*group {
+	all := make([]*group, 0, len(p.groups))
+	for _, g := range p.groups {
+		all = append(all, g)
+	}
+	return all
+}
+
+// reap retires idle instances, and forgets groups without any.
+func (p *Pool) reap() {
+	defer close(p.ended)
+	tick := time.NewTicker(max(p.cfg.IdleTimeout/4, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.quit:
+			return
+		case now := <-tick.C:
+			p.mu.RLock()
+			groups := p.allGroups()
+			p.mu.RUnlock()
+			for _, g := range groups {
+				g.retireIdle(now.Add(-p.cfg.IdleTimeout))
+			}
+			p.forgetEmpty()
+		}
+	}
+}
+
+// forgetEmpty drops the groups that have neither instances nor calls.
+func (p *Pool) forgetEmpty() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, g := range p.groups {
+		if g.closeIfEmpty() {
+			delete(p.groups, k)
+		}
+	}
+}
+
+// reserve takes one of the places for instances. When all are taken it begins to retire the instance that has idled
+// longest, and says no; its place is free once its process is gone, and the caller asks again.
+func (p *Pool) reserve() bool {
+	if p.instances.Add(1) <= int64(p.cfg.MaxInstances) {
+		p.work.Add(1)
+		return true
+	}
+	p.instances.Add(-1)
+	if p.evicting.CompareAndSwap(false, true) {
+		p.work.Go(p.evict)
+	}
+	return false
+}
+
+// unreserve gives a place back, when its process is gone or never came.
+func (p *Pool) unreserve() {
+	p.instances.Add(-1)
+	p.work.Done()
+}
+
+func (p *Pool) evict() {
+	defer p.evicting.Store(false)
+	p.mu.RLock()
+	groups := p.allGroups()
+	p.mu.RUnlock()
+	var oldest *group
+	var since time.Time
+	for _, g := range groups {
+		if at, ok := g.oldestIdle(); ok && (oldest == nil || at.Before(since)) {
+			oldest, since = g, at
+		}
+	}
+	if oldest != nil {
+		oldest.retireOldest()
+	}
+}

@@ -1,0 +1,347 @@
+//go:build linux
+
+package native
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// groups makes one resource group for each sandbox. There are three kinds of host: cgroup v2 with the controllers this
+// process may use; cgroup v1; and neither, where limits fall back to those of a process (rlimits and a watch on memory).
+type groups struct {
+	v2      string            // folder of ours in the v2 tree; "" when v2 gives no controllers here
+	v1      map[string]string // controller -> folder of ours in its v1 tree
+	missing []string          // controllers of memory, cpu and pids that this process cannot use
+	why     string
+}
+
+// group is the resource group of one sandbox.
+type group struct {
+	parent *groups
+	name   string
+	dir    *os.File // the v2 folder, for CLONE_INTO_CGROUP; nil on v1
+}
+
+const cpuPeriod = 100_000 // us
+
+// findGroups looks for a tree this process may write to and makes a folder named token there. What an earlier process of
+// the same token left behind is ended and removed first.
+func findGroups(token string) *groups {
+	g := &groups{v1: map[string]string{}}
+	mounts, own := cgroupMounts(), ownGroups()
+	if root, ok := mounts["v2"]; ok {
+		if dir, err := prepareV2(filepath.Join(root, own[""]), token); err == nil {
+			g.v2 = dir
+			return g
+		} else {
+			g.why = err.Error()
+		}
+	}
+	for _, c := range []string{"memory", "cpu", "pids"} {
+		root, ok := mounts[c]
+		if !ok {
+			g.missing = append(g.missing, c)
+			continue
+		}
+		dir := filepath.Join(root, own[c], token)
+		if _, err := os.Stat(filepath.Join(root, own[c])); err != nil {
+			dir = filepath.Join(root, token) // a mount that shows only our own part of the tree
+		}
+		removeTree(dir)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			g.missing, g.why = append(g.missing, c), err.Error()
+			continue
+		}
+		g.v1[c] = dir
+	}
+	return g
+}
+
+// cgroupMounts maps each v1 controller, and "v2", to where it is mounted.
+func cgroupMounts() map[string]string {
+	mounts := map[string]string{}
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return mounts
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		left, right, ok := strings.Cut(lines.Text(), " - ")
+		fields, kind := strings.Fields(left), strings.Fields(right)
+		if !ok || len(fields) < 5 || len(kind) < 3 {
+			continue
+		}
+		switch kind[0] {
+		case "cgroup2":
+			mounts["v2"] = fields[4]
+		case "cgroup":
+			for _, c := range strings.Split(kind[2], ",") {
+				mounts[c] = fields[4]
+			}
+		}
+	}
+	return mounts
+}
+
+// ownGroups maps each v1 controller, and "" for v2, to this process's own group.
+func ownGroups() map[string]string {
+	own := map[string]string{}
+	data, _ := os.ReadFile("/proc/self/cgroup")
+	for _, line := range strings.Split(string(data), "\n") {
+		parts := strings.SplitN(line, ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		for _, c := range strings.Split(parts[1], ",") {
+			own[c] = parts[2]
+		}
+	}
+	return own
+}
+
+// prepareV2 turns our group into an inner node: this process moves into a leaf, the controllers are handed down, and the
+// sandboxes get a folder of their own. It fails where the group is not ours to change (no delegation).
+func prepareV2(own, token string) (string, error) {
+	have, err := os.ReadFile(filepath.Join(own, "cgroup.controllers"))
+	if err != nil {
+		return "", err
+	}
+	for _, c := range []string{"memory", "cpu", "pids"} {
+		if !slices.Contains(strings.Fields(string(have)), c) {
+			return "", fmt.Errorf("the cgroup v2 tree has no %s controller", c)
+		}
+	}
+	dir := filepath.Join(own, token)
+	removeTree(dir)
+	leaf := filepath.Join(own, token+"-server")
+	if filepath.Base(own) == token+"-server" { // started again from within
+		own = filepath.Dir(own)
+		dir, leaf = filepath.Join(own, token), filepath.Join(own, token+"-server")
+	}
+	if err := os.MkdirAll(leaf, 0o755); err != nil {
+		return "", err
+	}
+	if err := writeFile(filepath.Join(leaf, "cgroup.procs"), "0"); err != nil {
+		return "", err
+	}
+	if err := writeFile(filepath.Join(own, "cgroup.subtree_control"), "+memory +cpu +pids"); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	return dir, writeFile(filepath.Join(dir, "cgroup.subtree_control"), "+memory +cpu +pids")
+}
+
+func (g *groups) has(controller string) bool { return g.v2 != "" || g.v1[controller] != "" }
+
+// level names what kind of limits there are, for people.
+func (g *groups) level() string {
+	switch {
+	case g.v2 != "":
+		return "cgroup v2 limits"
+	case len(g.v1) > 0:
+		return "cgroup v1 limits"
+	default:
+		return "per-process limits"
+	}
+}
+
+// create makes the group of one sandbox with its limits.
+func (g *groups) create(name string, memory int64, processes int) (*group, error) {
+	gr := &group{parent: g, name: name}
+	if g.v2 != "" {
+		return gr, gr.createV2(memory, processes)
+	}
+	for c, dir := range g.v1 {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			gr.remove()
+			return nil, fmt.Errorf("make %s group: %w", c, err)
+		}
+	}
+	var err error
+	if g.has("memory") {
+		err = errors.Join(err, gr.write("memory", "memory.limit_in_bytes", strconv.FormatInt(memory, 10)))
+	}
+	if g.has("pids") {
+		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
+	}
+	if err != nil {
+		gr.remove()
+		return nil, fmt.Errorf("set limits: %w", err)
+	}
+	return gr, nil
+}
+
+func (gr *group) createV2(memory int64, processes int) error {
+	dir := filepath.Join(gr.parent.v2, gr.name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("make group: %w", err)
+	}
+	err := errors.Join(
+		writeFile(filepath.Join(dir, "memory.max"), strconv.FormatInt(memory, 10)),
+		writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)),
+		ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")),
+		writeFile(filepath.Join(dir, "memory.oom.group"), "0"))
+	if err == nil {
+		gr.dir, err = os.Open(dir)
+	}
+	if err != nil {
+		gr.remove()
+		return fmt.Errorf("set limits: %w", err)
+	}
+	return nil
+}
+
+// joinFiles opens the v1 files through which the init moves itself into the group.
+func (gr *group) joinFiles() ([]*os.File, error) {
+	var files []*os.File
+	for _, dir := range gr.parent.v1 {
+		f, err := os.OpenFile(filepath.Join(dir, gr.name, "tasks"), os.O_WRONLY, 0)
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			return nil, fmt.Errorf("open group: %w", err)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// setCPU sets the processor share in thousandths of a core.
+func (gr *group) setCPU(millis int) error {
+	quota := strconv.Itoa(millis * cpuPeriod / 1000)
+	if gr.parent.v2 != "" {
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod))
+	}
+	if !gr.parent.has("cpu") {
+		return nil
+	}
+	return gr.write("cpu", "cpu.cfs_quota_us", quota)
+}
+
+// memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell.
+func (gr *group) memoryPeak() int64 {
+	path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.max_usage_in_bytes")
+	if gr.parent.v2 != "" {
+		path = filepath.Join(gr.parent.v2, gr.name, "memory.peak")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	return n
+}
+
+// oomKilled tells whether the limit of memory has ended a process of the group.
+func (gr *group) oomKilled() bool {
+	path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.oom_control")
+	if gr.parent.v2 != "" {
+		path = filepath.Join(gr.parent.v2, gr.name, "memory.events")
+	}
+	data, _ := os.ReadFile(path)
+	for _, line := range strings.Split(string(data), "\n") {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			return n != "0"
+		}
+	}
+	return false
+}
+
+// kill ends every process of a v2 group; on v1 the pid namespace does it alone. The processor limit is lifted first: a
+// thousand processes that must share a third of a core take minutes to die.
+func (gr *group) kill() {
+	if gr.parent.v2 != "" {
+		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), "max")
+		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cgroup.kill"), "1")
+	} else if gr.parent.has("cpu") {
+		_ = gr.write("cpu", "cpu.cfs_quota_us", "-1")
+	}
+}
+
+// remove takes the group away. Its processes must be gone.
+func (gr *group) remove() {
+	if gr.dir != nil {
+		gr.dir.Close()
+	}
+	if gr.parent.v2 != "" {
+		os.Remove(filepath.Join(gr.parent.v2, gr.name))
+	}
+	for _, dir := range gr.parent.v1 {
+		os.Remove(filepath.Join(dir, gr.name))
+	}
+}
+
+// close removes the folders of all sandboxes.
+func (g *groups) close() {
+	if g.v2 != "" {
+		removeTree(g.v2)
+	}
+	for _, dir := range g.v1 {
+		removeTree(dir)
+	}
+}
+
+func (gr *group) write(controller, file, value string) error {
+	return writeFile(filepath.Join(gr.parent.v1[controller], gr.name, file), value)
+}
+
+// removeTree ends what still runs below dir and removes the groups, innermost first.
+func removeTree(dir string) {
+	children, _ := os.ReadDir(dir)
+	for _, c := range children {
+		if c.IsDir() {
+			removeTree(filepath.Join(dir, c.Name()))
+		}
+	}
+	for range 100 {
+		if err := os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, field := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
+				awaitEnd(pid)
+			}
+		}
+	}
+}
+
+// awaitEnd kills a process and waits until it is gone, one second at most.
+func awaitEnd(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+	}
+}
+
+func writeFile(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

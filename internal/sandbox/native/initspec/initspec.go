@@ -1,0 +1,50 @@
+// Package initspec is what the native driver tells the sandbox's init: plain data, passed as the only argument.
+//
+// It must not import anything but the standard library, since it is linked into the init, whose size is paid at each start.
+package initspec
+
+// Descriptors that the init finds open, beside 0 (/dev/null), 1 and 2 (the output pipe).
+const (
+	FDControl = 3 // kept for the worker
+	FDStatus  = 4 // pipe; the init writes why it failed; closed by exec
+	FDFirst   = 5 // first of the descriptors that Spec names by number
+)
+
+// Spec tells the init what to build around the command and which command to become.
+type Spec struct {
+	Command []string
+	Env     []string
+	Dir     string
+	Host    string
+
+	Binds   []Bind      // in order
+	Links   [][2]string // symbolic links: target, path
+	Files   [][2]string // small files: path, content
+	Devices []string    // device files to take over from the host, e.g. "/dev/null"
+	Tmp     []Tmpfs
+
+	JoinFDs []int // open "tasks" files of cgroup v1 to join
+	Rlimits []Rlimit
+	Filter  []byte // seccomp program, struct sock_filter[]
+}
+
+// Bind shows Source (or, when FD is not 0, the detached tree behind that descriptor) at Target, read-only.
+type Bind struct {
+	Source string
+	FD     int
+	Target string
+	File   bool // Target is a file, not a folder
+}
+
+// Tmpfs is a writable memory filesystem.
+type Tmpfs struct {
+	Target string
+	Bytes  int64
+	Mode   string // octal
+}
+
+// Rlimit is one setrlimit call, soft and hard alike.
+type Rlimit struct {
+	Resource int
+	Value    uint64
+}

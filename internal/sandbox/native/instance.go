@@ -1,0 +1,63 @@
+//go:build linux
+
+package native
+
+import (
+	"net"
+	"os"
+	"sync/atomic"
+
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+)
+
+// instance is one sandbox. Its init is the first process of a pid namespace: when that ends, the kernel ends the rest.
+type instance struct {
+	driver   *Driver
+	slot     int
+	name     string
+	memory   int64 // limit, bytes
+	group    *group
+	channels *sandbox.Channels
+	process  *os.Process
+	overfull atomic.Bool  // the memory watch ended it
+	peak     atomic.Int64 // bytes, by the memory watch
+
+	done chan struct{}
+	exit sandbox.Exit
+}
+
+func (in *instance) Control() net.Conn         { return in.channels.Control }
+func (in *instance) Output() *os.File          { return in.channels.Output }
+func (in *instance) Path(inside string) string { return inside }
+func (in *instance) SetCPU(millis int) error   { return in.group.setCPU(millis) }
+func (in *instance) Done() <-chan struct{}     { return in.done }
+func (in *instance) Exit() sandbox.Exit        { return in.exit }
+
+func (in *instance) MemoryPeak() int64 {
+	if in.driver.watch != nil {
+		return in.peak.Load()
+	}
+	return in.group.memoryPeak()
+}
+
+func (in *instance) Kill() {
+	in.group.kill()
+	_ = in.process.Kill() // fails only when it has ended
+}
+
+// wait reaps the sandbox. When the first process has been reaped, every other of its namespace is gone.
+func (in *instance) wait() {
+	state, err := in.process.Wait()
+	if err != nil {
+		in.exit = sandbox.Exit{Code: -1, Signal: err.Error()}
+	} else {
+		in.exit = sandbox.ExitOf(state)
+	}
+	in.exit.OOM = in.exit.Signal != "" && (in.overfull.Load() || in.group.oomKilled())
+	if in.driver.watch != nil {
+		in.driver.watch.drop(in)
+	}
+	in.group.remove()
+	in.driver.forget(in)
+	close(in.done)
+}

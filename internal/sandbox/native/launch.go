@@ -1,0 +1,80 @@
+//go:build linux
+
+package native
+
+import (
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// startRequest asks the launcher for one process.
+type startRequest struct {
+	args  []string
+	attr  *os.ProcAttr
+	reply chan<- startReply
+}
+
+type startReply struct {
+	process *os.Process
+	err     error
+}
+
+// launcher starts every process from one thread that lives as long as the driver: the kernel ties a child to the thread
+// that made it, and a thread of Go's may end at any time.
+func (d *Driver) launcher() {
+	defer close(d.down)
+	runtime.LockOSThread()
+	for r := range d.starts {
+		p, err := os.StartProcess(r.args[0], r.args[1:], r.attr)
+		r.reply <- startReply{p, err}
+	}
+}
+
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS |
+	unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
+
+// initCaps are what the init needs inside its own namespaces, and gives up before it becomes the command.
+var initCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_RESOURCE}
+
+// fork clones a process into new namespaces, where it is user 1003, and has it execute the init.
+func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Process, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	files[0] = null
+	uid, gid := os.Geteuid(), os.Getegid()
+	if d.privileged {
+		uid, gid = firstUID+in.slot, firstUID+in.slot
+		// So that what a function opens by name (/dev/stdout) is its own.
+		if err := in.channels.InnerOutput.Chown(uid, gid); err != nil {
+			return nil, err
+		}
+	}
+	sys := &syscall.SysProcAttr{
+		Cloneflags:                 namespaces,
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: innerID, HostID: uid, Size: 1}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: innerID, HostID: gid, Size: 1}},
+		Credential:                 &syscall.Credential{Uid: innerID, Gid: innerID, NoSetGroups: !d.privileged},
+		AmbientCaps:                initCaps,
+		Setsid:                     true,
+		GidMappingsEnableSetgroups: d.privileged,
+	}
+	if in.group.dir != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(in.group.dir.Fd())
+	}
+	reply := make(chan startReply, 1)
+	d.starts <- startRequest{
+		args:  []string{path.Join("/proc/self/fd", strconv.Itoa(d.initFD)), "hanshu-init", argument},
+		attr:  &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: sys},
+		reply: reply,
+	}
+	r := <-reply
+	return r.process, r.err
+}

@@ -1,0 +1,374 @@
+//go:build linux
+
+// Package native runs processes in namespaces of their own: user, pid, mount, ipc, uts, network and cgroup; with a
+// read-only view, no privilege, a list of allowed system calls and, where the host lets it, limits by cgroup.
+//
+// The kernel is shared: this level is for code that trusts its neighbours' kernel. It works as root and as an ordinary
+// user; New finds out what this host gives. It must not know functions or languages.
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
+)
+
+// Config says how to run a Driver.
+type Config struct {
+	Init  []byte // the init program, from package initbin
+	Token string // names this server's groups on the host: the same for each start on the same data, unlike any other's
+}
+
+// firstUID is where the users of sandboxes begin when the server may choose them: above the ranges that systemd and
+// /etc/subuid hand out.
+const firstUID = 1_900_000_000
+
+// Driver is the native level. Make one with New.
+type Driver struct {
+	view       view
+	filter     []byte
+	initFD     int
+	groups     *groups
+	privileged bool // may map any user and clone mount trees
+	lacks      []string
+
+	starts chan startRequest
+	down   chan struct{} // closed when the launcher has ended
+	watch  *memoryWatch  // nil where groups limit memory
+
+	mu        sync.Mutex
+	instances map[*instance]struct{}
+	slots     map[int]bool
+	serial    int
+	closed    bool
+}
+
+// New probes the host by starting a real sandbox, first as a privileged server, then as an ordinary user. It fails with
+// the reasons when neither works.
+func New(ctx context.Context, cfg Config) (*Driver, error) {
+	if len(cfg.Init) == 0 {
+		return nil, errors.New("this hanshu was built without its sandbox init; build it with `make build`")
+	}
+	filter, err := filterProgram()
+	if err != nil {
+		return nil, err
+	}
+	initFD, err := initFile(cfg.Init)
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{
+		view: hostView(), filter: filter, initFD: initFD, groups: findGroups("hanshu-" + cfg.Token),
+		starts: make(chan startRequest), down: make(chan struct{}),
+		instances: map[*instance]struct{}{}, slots: map[int]bool{},
+	}
+	if !d.groups.has("memory") {
+		d.watch = newMemoryWatch()
+	}
+	go d.launcher()
+	var reasons []error
+	for _, privileged := range []bool{true, false} {
+		if privileged && os.Geteuid() != 0 {
+			continue
+		}
+		d.privileged = privileged
+		err := d.probe(ctx)
+		if err == nil {
+			d.lacks = d.missing()
+			return d, nil
+		}
+		reasons = append(reasons, err)
+	}
+	_ = d.Close()
+	return nil, fmt.Errorf("no sandbox can be started on this host: %w", errors.Join(reasons...))
+}
+
+// initFile keeps the init in memory, under a descriptor too high to collide with those handed to a child.
+func initFile(program []byte) (int, error) {
+	fd, err := unix.MemfdCreate("hanshu-init", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before kernel 6.3 there was no MFD_EXEC
+		fd, err = unix.MemfdCreate("hanshu-init", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("hold the init: %w", err)
+	}
+	defer unix.Close(fd)
+	for rest := program; len(rest) > 0; {
+		n, err := unix.Write(fd, rest)
+		if err != nil {
+			return -1, fmt.Errorf("hold the init: %w", err)
+		}
+		rest = rest[n:]
+	}
+	// Opened again for reading: a file open for writing cannot be executed.
+	ro, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("hold the init: %w", err)
+	}
+	defer unix.Close(ro)
+	return unix.FcntlInt(uintptr(ro), unix.F_DUPFD_CLOEXEC, 200)
+}
+
+// probe starts the smallest program there is and waits for its end.
+func (d *Driver) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	in, err := d.Start(ctx, sandbox.Spec{
+		Name: "probe", Command: []string{"/usr/bin/env", "true"}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/",
+		MemoryBytes: 64 << 20, Processes: 16, Files: 64, TmpBytes: 1 << 20,
+	})
+	if err != nil {
+		return err
+	}
+	defer in.Control().Close()
+	defer in.Output().Close()
+	select {
+	case <-in.Done():
+	case <-ctx.Done():
+		in.Kill()
+		<-in.Done()
+	}
+	if e := in.Exit(); e.Code != 0 {
+		said, _ := io.ReadAll(io.LimitReader(in.Output(), 4096))
+		return fmt.Errorf("probe ended with code %d %s: %s", e.Code, e.Signal, strings.TrimSpace(string(said)))
+	}
+	return nil
+}
+
+func (d *Driver) missing() []string {
+	var lacks []string
+	if !d.privileged {
+		lacks = append(lacks, "a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root")
+	}
+	for _, c := range []string{"memory", "cpu", "pids"} {
+		if d.groups.has(c) {
+			continue
+		}
+		fallback := map[string]string{
+			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late)",
+			"cpu":    "processor limit by cgroup (none is set)",
+			"pids":   "process limit by cgroup (a limit by user namespace is set instead)",
+		}[c]
+		lacks = append(lacks, fallback+": run hanshu as root, or under systemd with Delegate=yes")
+	}
+	return lacks
+}
+
+// Capabilities implements sandbox.Driver.
+func (d *Driver) Capabilities() sandbox.Capabilities {
+	who := "one user for all sandboxes"
+	if d.privileged {
+		who = "own user per sandbox"
+	}
+	return sandbox.Capabilities{
+		Driver: "native", Isolated: true, Lacks: d.lacks,
+		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + who + ", " + d.groups.level(),
+	}
+}
+
+// Close implements sandbox.Driver.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	var running []*instance
+	for in := range d.instances {
+		running = append(running, in)
+	}
+	d.mu.Unlock()
+	for _, in := range running {
+		in.Kill()
+	}
+	for _, in := range running {
+		<-in.Done()
+	}
+	close(d.starts)
+	<-d.down
+	if d.watch != nil {
+		d.watch.stop()
+	}
+	d.groups.close()
+	return unix.Close(d.initFD)
+}
+
+// Start implements sandbox.Driver.
+func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+	in, err := d.register(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.start(ctx, in, spec); err != nil {
+		d.forget(in)
+		return nil, fmt.Errorf("start sandbox %s: %w", spec.Name, err)
+	}
+	return in, nil
+}
+
+func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errors.New("the sandbox driver is closed")
+	}
+	slot := 0
+	for d.slots[slot] {
+		slot++
+	}
+	d.slots[slot] = true
+	d.serial++
+	in := &instance{driver: d, slot: slot, name: fmt.Sprintf("%d", d.serial), done: make(chan struct{}), memory: spec.MemoryBytes}
+	d.instances[in] = struct{}{}
+	return in, nil
+}
+
+// forget gives back what register took.
+func (d *Driver) forget(in *instance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.instances, in)
+	delete(d.slots, in.slot)
+}
+
+func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) error {
+	var err error
+	if in.group, err = d.groups.create(in.name, spec.MemoryBytes, spec.Processes); err != nil {
+		return err
+	}
+	channels, err := sandbox.NewChannels()
+	if err != nil {
+		in.group.remove()
+		return err
+	}
+	in.channels = channels
+	status, err := d.launch(in, spec)
+	channels.CloseInner()
+	if err != nil {
+		channels.Close()
+		in.group.remove()
+		return err
+	}
+	go in.wait()
+	if d.watch != nil {
+		d.watch.add(in)
+	}
+	if err := awaitExec(ctx, status); err != nil {
+		in.Kill()
+		<-in.done
+		channels.Close()
+		return err
+	}
+	return nil
+}
+
+// awaitExec waits until the init has become the command, which closes the status pipe, or says why it could not.
+func awaitExec(ctx context.Context, status *os.File) error {
+	defer status.Close()
+	stop := context.AfterFunc(ctx, func() { _ = status.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	said, err := io.ReadAll(io.LimitReader(status, 4096))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return err
+	case len(said) > 0:
+		return errors.New(string(said))
+	}
+	return nil
+}
+
+// launch assembles the specification and the descriptors and has the launcher start the init. It gives the status pipe.
+func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
+	ispec := d.view.initSpec(spec, d.filter)
+	ispec.Rlimits = rlimits(spec, d.groups)
+	ours, status, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	files := []*os.File{nil, in.channels.InnerOutput, in.channels.InnerOutput, in.channels.InnerControl, status}
+	closeAll := func() {
+		for _, f := range files[initspec.FDStatus:] {
+			f.Close()
+		}
+	}
+	join, err := in.group.joinFiles()
+	for _, f := range join {
+		ispec.JoinFDs = append(ispec.JoinFDs, len(files))
+		files = append(files, f)
+	}
+	if err == nil && d.privileged {
+		files, err = cloneTrees(&ispec, files)
+	}
+	var argument []byte
+	if err == nil {
+		argument, err = json.Marshal(ispec)
+	}
+	if err == nil {
+		in.process, err = d.fork(in, files, string(argument))
+	}
+	closeAll()
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	return ours, nil
+}
+
+// cloneTrees opens the folders that a sandbox's own user could not reach (below the data directory, below /root) as
+// detached read-only trees, which the init only has to put in place.
+func cloneTrees(s *initspec.Spec, files []*os.File) ([]*os.File, error) {
+	for i, b := range s.Binds {
+		if b.Source == b.Target && underSystem(b.Source) {
+			continue
+		}
+		fd, err := unix.OpenTree(unix.AT_FDCWD, b.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		if err != nil {
+			return files, fmt.Errorf("show %s: %w", b.Source, err)
+		}
+		s.Binds[i].FD = len(files)
+		files = append(files, os.NewFile(uintptr(fd), b.Source))
+		err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
+			Attr_set:    unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
+			Propagation: unix.MS_PRIVATE,
+		})
+		if err != nil {
+			return files, fmt.Errorf("show %s: %w", b.Source, err)
+		}
+	}
+	return files, nil
+}
+
+func underSystem(path string) bool {
+	for _, dir := range append([]string{"/etc"}, systemFolders...) {
+		if path == dir || strings.HasPrefix(path, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func rlimits(spec sandbox.Spec, g *groups) []initspec.Rlimit {
+	limits := []initspec.Rlimit{
+		{Resource: unix.RLIMIT_CORE, Value: 0},
+		{Resource: unix.RLIMIT_NOFILE, Value: uint64(spec.Files)},
+		{Resource: unix.RLIMIT_MSGQUEUE, Value: 819200},
+	}
+	if !g.has("pids") {
+		limits = append(limits, initspec.Rlimit{Resource: unix.RLIMIT_NPROC, Value: uint64(spec.Processes)})
+	}
+	return limits
+}

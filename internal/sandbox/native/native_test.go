@@ -1,0 +1,73 @@
+//go:build linux
+
+package native_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/sandboxtest"
+)
+
+// initVariable names an init that is already built, for the run as another user.
+const initVariable = "HANSHU_TEST_SANDBOX_INIT"
+
+// buildInit builds the init from source, so that the suite tests what is in the tree and not what was built last.
+func buildInit(t *testing.T) []byte {
+	t.Helper()
+	if ready := os.Getenv(initVariable); ready != "" {
+		program, err := os.ReadFile(ready)
+		require.NoError(t, err)
+		return program
+	}
+	out := filepath.Join(t.TempDir(), "init")
+	build := exec.Command("go", "build", "-o", out, "./init")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, string(said))
+	program, err := os.ReadFile(out)
+	require.NoError(t, err)
+	return program
+}
+
+func TestSuite(t *testing.T) {
+	program := buildInit(t)
+	sandboxtest.Run(t, func(t *testing.T) sandbox.Driver {
+		d, err := native.New(t.Context(), native.Config{Init: program, Token: filepath.Base(t.TempDir()) + "-" + filepath.Base(filepath.Dir(t.TempDir()))})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, d.Close()) })
+		return d
+	})
+}
+
+// TestSuiteAsOrdinaryUser runs the same suite without root's rights: the level an ordinary user gets.
+func TestSuiteAsOrdinaryUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("already an ordinary user: TestSuite is this test")
+		return
+	}
+	dir, err := os.MkdirTemp("", "hanshu-user-*")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "init"), buildInit(t), 0o755))
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	program := filepath.Join(dir, "suite")
+	require.NoError(t, os.WriteFile(program, self, 0o755))
+	const nobody = 65534
+	suite := exec.Command(program, "-test.run=^TestSuite$", "-test.v")
+	suite.Dir = dir
+	suite.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=" + dir, initVariable + "=" + filepath.Join(dir, "init")}
+	suite.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	said, err := suite.CombinedOutput()
+	require.NoError(t, err, string(said))
+	require.Contains(t, string(said), "--- PASS: TestSuite/walls")
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package native
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
+)
+
+// User and group inside every sandbox, as FunctionGraph's container functions have them (reference 5.6).
+const innerID = 1003
+
+// systemFolders are shown read-only as they are on the host: the interpreters and what they load.
+var systemFolders = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
+
+// systemFiles are the parts of /etc that interpreters need. Everything else of /etc stays outside.
+var systemFiles = []string{
+	"/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates.conf", "/etc/ld.so.cache",
+	"/etc/localtime", "/etc/mime.types", "/etc/protocols", "/etc/services",
+}
+
+// madeFiles are written for the sandbox.
+var madeFiles = [][2]string{
+	{"/etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\nfunction:x:1003:1003:function:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
+	{"/etc/group", "root:x:0:\nfunction:x:1003:\nnogroup:x:65534:\n"},
+	{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+	{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
+	{"/etc/resolv.conf", ""},
+}
+
+var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+
+var devLinks = [][2]string{
+	{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+}
+
+// view is the part of an init specification that is the same for every sandbox on this host.
+type view struct {
+	binds []initspec.Bind
+	links [][2]string
+}
+
+// hostView looks at the host once. A folder that is a link there (/bin -> usr/bin) is the same link inside.
+func hostView() view {
+	var v view
+	for _, dir := range systemFolders {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			continue
+		}
+		if info.Mode()&os.ModeSymlink != 0 {
+			if target, err := os.Readlink(dir); err == nil {
+				v.links = append(v.links, [2]string{target, dir})
+			}
+			continue
+		}
+		v.binds = append(v.binds, initspec.Bind{Source: dir, Target: dir})
+	}
+	for _, path := range systemFiles {
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			continue
+		}
+		if info, err := os.Stat(real); err == nil {
+			v.binds = append(v.binds, initspec.Bind{Source: real, Target: path, File: !info.IsDir()})
+		}
+	}
+	v.links = append(v.links, devLinks...)
+	return v
+}
+
+// initSpec puts the common view and one Spec together. Mounts that the host view already shows are left out.
+func (v view) initSpec(spec sandbox.Spec, filter []byte) initspec.Spec {
+	s := initspec.Spec{
+		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function",
+		Binds: append([]initspec.Bind(nil), v.binds...), Links: v.links, Files: madeFiles, Devices: devices,
+		Tmp: []initspec.Tmpfs{
+			{Target: "/tmp", Bytes: spec.TmpBytes, Mode: "1777"},
+			{Target: "/dev/shm", Bytes: spec.TmpBytes, Mode: "1777"},
+		},
+		Filter: filter,
+	}
+	for _, m := range spec.Mounts {
+		if !v.shows(m) {
+			s.Binds = append(s.Binds, initspec.Bind{Source: m.Source, Target: m.Target})
+		}
+	}
+	return s
+}
+
+func (v view) shows(m sandbox.Mount) bool {
+	if m.Source != m.Target {
+		return false
+	}
+	for _, b := range v.binds {
+		if b.Target == m.Target || strings.HasPrefix(m.Target, b.Target+"/") {
+			return true
+		}
+	}
+	return false
+}

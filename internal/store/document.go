@@ -1,0 +1,87 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// document is the part of a function version that no query looks into, as it stands in the column "doc". Its tags are
+// the format on disk: a field may be added, but a tag is never changed or given another meaning, whatever happens to the
+// names in faas. Fields that are empty are left out.
+type document struct {
+	Description string `json:"description,omitempty"`
+	Runtime     string `json:"runtime,omitempty"`
+	Handler     string `json:"handler,omitempty"`
+	TimeoutMS   int64  `json:"timeout_ms,omitempty"`
+	MemoryMB    int    `json:"memory_mb,omitempty"`
+	TmpMB       int    `json:"tmp_mb,omitempty"`
+
+	InitHandler   string `json:"init_handler,omitempty"`
+	InitTimeoutMS int64  `json:"init_timeout_ms,omitempty"`
+
+	UserData   string   `json:"user_data,omitempty"`
+	SealedData []byte   `json:"sealed_data,omitempty"` // base64
+	SealedKeys []string `json:"sealed_keys,omitempty"`
+
+	MaxInstances  int               `json:"max_instances"` // 0 has a meaning
+	RequestsPer   int               `json:"requests_per,omitempty"`
+	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
+	Generation    string            `json:"generation,omitempty"`
+	Role          string            `json:"role,omitempty"`
+	AppRole       string            `json:"app_role,omitempty"`
+	EnterpriseID  string            `json:"enterprise_id,omitempty"`
+	Dependencies  []string          `json:"dependencies,omitempty"`
+	Carried       map[string]string `json:"carried,omitempty"`
+
+	CodeKind     string `json:"code_kind,omitempty"`
+	CodeFilename string `json:"code_filename,omitempty"`
+	CodeURL      string `json:"code_url,omitempty"`
+	CodeSource   bool   `json:"code_source,omitempty"`
+
+	ImageLabel         string `json:"image_label,omitempty"`
+	VersionDescription string `json:"version_description,omitempty"`
+	Pinned             bool   `json:"pinned,omitempty"`
+}
+
+// encode gives the document of a function version.
+func encode(f *faas.Function) (string, error) {
+	s := &f.Spec
+	text, err := json.Marshal(document{
+		Description: s.Description, Runtime: s.Runtime, Handler: s.Handler,
+		TimeoutMS: s.Timeout.Milliseconds(), MemoryMB: s.MemoryMB, TmpMB: s.TmpMB,
+		InitHandler: s.InitHandler, InitTimeoutMS: s.InitTimeout.Milliseconds(),
+		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
+		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
+		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
+		Dependencies: s.Dependencies, Carried: s.Carried,
+		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
+		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode function document: %w", err)
+	}
+	return string(text), nil
+}
+
+// decode lays a document into f. Digest and size of the code have columns of their own and are left as they are.
+func decode(text string, f *faas.Function) error {
+	var d document
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return fmt.Errorf("decode function document: %w", err)
+	}
+	f.Spec = faas.Spec{
+		Description: d.Description, Runtime: d.Runtime, Handler: d.Handler,
+		Timeout: time.Duration(d.TimeoutMS) * time.Millisecond, MemoryMB: d.MemoryMB, TmpMB: d.TmpMB,
+		InitHandler: d.InitHandler, InitTimeout: time.Duration(d.InitTimeoutMS) * time.Millisecond,
+		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
+		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
+		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
+		Dependencies: d.Dependencies, Carried: d.Carried,
+	}
+	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource
+	f.ImageLabel, f.VersionDescription, f.Pinned = d.ImageLabel, d.VersionDescription, d.Pinned
+	return nil
+}

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// Identities refer to each other: a project and a user to their domain, a key to its user. Adding one whose parent is
+// missing is CodeNotFound with the parent's kind as field; one whose id or name is taken is CodeExists with its own.
+
+// CreateOwner stores the first domain, project, user and key of a fresh server in one transaction. Error: CodeExists,
+// field "domain", when there is a domain already.
+func (db *DB) CreateOwner(ctx context.Context, d faas.Domain, p faas.Project, u faas.User, k faas.AccessKey) error {
+	return db.change(ctx, "create owner", func(tx *sql.Tx) error {
+		var any bool
+		if err := tx.QueryRowContext(ctx, `select exists (select 1 from domains)`).Scan(&any); err != nil {
+			return err
+		}
+		if any {
+			return faas.Errorf(faas.CodeExists, "domain", "this server has its first domain already")
+		}
+		if err := addDomain(ctx, tx, d); err != nil {
+			return err
+		}
+		// Of two servers that start together on one database only one adds this row.
+		first, err := insert(ctx, tx, `insert into owner (one, domain_id) values (1, $1) on conflict do nothing`, d.ID)
+		if err != nil {
+			return err
+		}
+		if !first {
+			return faas.Errorf(faas.CodeExists, "domain", "this server has its first domain already")
+		}
+		if err := addProject(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := addUser(ctx, tx, u); err != nil {
+			return err
+		}
+		return addAccessKey(ctx, tx, k)
+	})
+}
+
+// CreateProject stores a project.
+func (db *DB) CreateProject(ctx context.Context, p faas.Project) error {
+	return db.change(ctx, "create project", func(tx *sql.Tx) error { return addProject(ctx, tx, p) })
+}
+
+// CreateUser stores a user.
+func (db *DB) CreateUser(ctx context.Context, u faas.User) error {
+	return db.change(ctx, "create user", func(tx *sql.Tx) error { return addUser(ctx, tx, u) })
+}
+
+// CreateAccessKey stores an access key.
+func (db *DB) CreateAccessKey(ctx context.Context, k faas.AccessKey) error {
+	return db.change(ctx, "create access key", func(tx *sql.Tx) error { return addAccessKey(ctx, tx, k) })
+}
+
+func addDomain(ctx context.Context, tx *sql.Tx, d faas.Domain) error {
+	return add(ctx, tx, "domain", []string{d.ID, d.Name},
+		`insert into domains (id, name) values ($1, $2) on conflict do nothing`, d.ID, d.Name)
+}
+
+func addProject(ctx context.Context, tx *sql.Tx, p faas.Project) error {
+	if _, err := domainByID(ctx, tx, p.DomainID); err != nil {
+		return err
+	}
+	return add(ctx, tx, "project", []string{p.ID, p.Name},
+		`insert into projects (id, domain_id, name) values ($1, $2, $3) on conflict do nothing`, p.ID, p.DomainID, p.Name)
+}
+
+func addUser(ctx context.Context, tx *sql.Tx, u faas.User) error {
+	if _, err := domainByID(ctx, tx, u.DomainID); err != nil {
+		return err
+	}
+	return add(ctx, tx, "user", []string{u.ID, u.Name, u.PasswordHash},
+		`insert into users (id, domain_id, name, password_hash) values ($1, $2, $3, $4) on conflict do nothing`,
+		u.ID, u.DomainID, u.Name, u.PasswordHash)
+}
+
+func addAccessKey(ctx context.Context, tx *sql.Tx, k faas.AccessKey) error {
+	if _, err := userByID(ctx, tx, k.UserID); err != nil {
+		return err
+	}
+	secret := append([]byte{}, k.SealedSecret...) // never nil, which would be null
+	return add(ctx, tx, "access_key", []string{k.ID},
+		`insert into access_keys (id, user_id, sealed_secret) values ($1, $2, $3) on conflict do nothing`, k.ID, k.UserID, secret)
+}
+
+// add inserts an identity of a kind, once its texts are known to be storable.
+func add(ctx context.Context, tx *sql.Tx, kind string, texts []string, statement string, args ...any) error {
+	if !storable(texts...) {
+		return faas.Errorf(faas.CodeInvalid, kind, "the %s holds bytes that are not text", kind)
+	}
+	added, err := insert(ctx, tx, statement, args...)
+	switch {
+	case err != nil:
+		return err
+	case !added:
+		return faas.Errorf(faas.CodeExists, kind, "a %s of this id or name exists already", kind)
+	}
+	return nil
+}
+
+// DomainByID gives a domain. Error: CodeNotFound, field "domain".
+func (db *DB) DomainByID(ctx context.Context, id string) (d faas.Domain, err error) {
+	d, err = domainByID(ctx, db.read, id)
+	return d, db.failed("read domain", err)
+}
+
+func domainByID(ctx context.Context, q queries, id string) (d faas.Domain, err error) {
+	err = one(ctx, q, "domain", id, []any{&d.ID, &d.Name}, `select id, name from domains where id = $1`, id)
+	return d, err
+}
+
+// DomainByName gives a domain. Error: CodeNotFound, field "domain".
+func (db *DB) DomainByName(ctx context.Context, name string) (d faas.Domain, err error) {
+	err = one(ctx, db.read, "domain", name, []any{&d.ID, &d.Name}, `select id, name from domains where name = $1`, name)
+	return d, db.failed("read domain", err)
+}
+
+// ProjectByID gives a project. Error: CodeNotFound, field "project".
+func (db *DB) ProjectByID(ctx context.Context, id string) (p faas.Project, err error) {
+	err = one(ctx, db.read, "project", id, []any{&p.ID, &p.DomainID, &p.Name},
+		`select id, domain_id, name from projects where id = $1`, id)
+	return p, db.failed("read project", err)
+}
+
+// Projects lists a domain's projects by name; with a name only that one, and none when there is no such project.
+func (db *DB) Projects(ctx context.Context, domainID, name string) (projects []faas.Project, err error) {
+	if !storable(domainID, name) {
+		return nil, nil
+	}
+	rows, err := db.read.QueryContext(ctx, `select id, domain_id, name from projects
+		where domain_id = $1 and ($2 = '' or name = $2)`, domainID, name)
+	if err != nil {
+		return nil, db.failed("list projects", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p faas.Project
+		if err := rows.Scan(&p.ID, &p.DomainID, &p.Name); err != nil {
+			return nil, db.failed("list projects", err)
+		}
+		projects = append(projects, p)
+	}
+	// Sorted here, since a database sorts text by its own locale.
+	slices.SortFunc(projects, func(a, b faas.Project) int { return cmp.Compare(a.Name, b.Name) })
+	return projects, db.failed("list projects", rows.Err())
+}
+
+const userColumns = `select id, domain_id, name, password_hash from users`
+
+// UserByID gives a user. Error: CodeNotFound, field "user".
+func (db *DB) UserByID(ctx context.Context, id string) (u faas.User, err error) {
+	u, err = userByID(ctx, db.read, id)
+	return u, db.failed("read user", err)
+}
+
+func userByID(ctx context.Context, q queries, id string) (u faas.User, err error) {
+	err = one(ctx, q, "user", id, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash}, userColumns+` where id = $1`, id)
+	return u, err
+}
+
+// UserByName gives a user of a domain. Error: CodeNotFound, field "user".
+func (db *DB) UserByName(ctx context.Context, domainID, name string) (u faas.User, err error) {
+	err = one(ctx, db.read, "user", name, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash},
+		userColumns+` where domain_id = $1 and name = $2`, domainID, name)
+	return u, db.failed("read user", err)
+}
+
+// AccessKey gives an access key. Error: CodeNotFound, field "access_key".
+func (db *DB) AccessKey(ctx context.Context, id string) (k faas.AccessKey, err error) {
+	err = one(ctx, db.read, "access_key", id, []any{&k.ID, &k.UserID, &k.SealedSecret},
+		`select id, user_id, sealed_secret from access_keys where id = $1`, id)
+	return k, db.failed("read access key", err)
+}
+
+// one reads the single row of a query by texts into dest; name is what the error of a missing row of this kind names.
+func one(ctx context.Context, q queries, kind, name string, dest []any, query string, texts ...any) error {
+	for _, text := range texts {
+		if !storable(text.(string)) {
+			return faas.NotFound(kind, name)
+		}
+	}
+	err := q.QueryRowContext(ctx, query, texts...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return faas.NotFound(kind, name)
+	}
+	return err
+}
