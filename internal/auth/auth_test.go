@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -333,6 +334,30 @@ func TestCacheIsBounded(t *testing.T) {
 	c.drop(999)
 	_, ok = c.get(999, now)
 	require.False(t, ok)
+}
+
+func TestManyAtATime(t *testing.T) {
+	w := newWorld(t, false)
+	text := w.login(t, Scope{}).Text
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 50 {
+				r := w.signed("GET", "/", "")
+				if i%2 == 0 {
+					r = withToken(text)
+				}
+				r.Header.Set(headerProject, w.owner.ProjectID)
+				if i%10 == 0 {
+					r = withToken("wrong")
+				}
+				if _, err := w.Authenticate(r, nil); (err != nil) != (i%10 == 0) {
+					t.Errorf("%d: %v", i, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func BenchmarkToken(b *testing.B) {

@@ -34,6 +34,9 @@ type Config struct {
 	AllowPrivateCodeURLs []string
 	S3                   S3
 
+	// Path lists the folders to look for interpreters in, as PATH does. It comes from PATH alone.
+	Path string
+
 	LogLevel  string // debug, info, warn or error
 	LogFormat string // text or json
 

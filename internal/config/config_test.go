@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 		"/home/ada/.local/share/hanshu": c.DataDir,
 		"/x/hanshu":                     defaultDataDir(env("XDG_DATA_HOME", "/x", "HOME", "/h"), 1000),
 		"/h/.local/share/hanshu":        defaultDataDir(env("XDG_DATA_HOME", "relative", "HOME", "/h"), 1000),
-		"/var/lib/hanshu":               defaultDataDir(env("HOME", "/root"), 0),
+		"/var/lib/hanshu":               defaultDataDir(env("HOME", "/h"), 0),
 		"":                              defaultDataDir(env(), 1000),
 	} {
 		require.Equal(t, want, got)

@@ -27,6 +27,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 			all = append(all, fmt.Errorf("%s: %w", name, err))
 		}
 	}
+	take("PATH", text(&c.Path))
 	take("HANSHU_LISTEN", text(&c.Listen))
 	take("HANSHU_DATA_DIR", text(&c.DataDir))
 	take("HANSHU_DEV", boolean(&c.Dev))

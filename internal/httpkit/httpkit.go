@@ -37,7 +37,8 @@ type Face struct {
 	WriteError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Authenticator proves who makes a request. body is the whole body, already read. Error: CodeUnauthenticated.
+// Authenticator proves who makes a request. body is the whole body, already read. Errors:
+// CodeUnauthenticated; CodeForbidden for a scope that is not the caller's.
 type Authenticator interface {
 	Authenticate(r *http.Request, body []byte) (faas.Principal, error)
 }

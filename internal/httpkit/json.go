@@ -35,9 +35,9 @@ func DecodeJSON(body []byte, v any) error {
 	case errors.As(err, &syntax):
 		return faas.Errorf(faas.CodeInvalid, "body", "the request body is not JSON at byte %d: %v", syntax.Offset, syntax)
 	case errors.As(err, &wrongType) && wrongType.Field != "":
-		return faas.Errorf(faas.CodeInvalid, "body", "the request body has a %s at %.200q (byte %d), where it does not belong", wrongType.Value, wrongType.Field, wrongType.Offset)
+		return faas.Errorf(faas.CodeInvalid, "body", "the request body has the wrong type at %.200q (byte %d): %.60s", wrongType.Field, wrongType.Offset, wrongType.Value)
 	case errors.As(err, &wrongType):
-		return faas.Errorf(faas.CodeInvalid, "body", "the request body has a %s at byte %d, where it does not belong", wrongType.Value, wrongType.Offset)
+		return faas.Errorf(faas.CodeInvalid, "body", "the request body has the wrong type at byte %d: %.60s", wrongType.Offset, wrongType.Value)
 	default:
 		return &faas.Error{Code: faas.CodeInvalid, Field: "body", Message: "the request body cannot be read", Err: err}
 	}

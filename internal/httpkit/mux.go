@@ -242,7 +242,7 @@ var errPanic = errors.New("panic in a handler")
 // panicked turns a panic into an internal fault; the connection is cut when the answer has begun.
 func (e *endpoint) panicked(w *recorder, r *http.Request, p any) {
 	if p == http.ErrAbortHandler {
-		panic(p)
+		panic(p) // never ours: a handler cuts its answer short, which is for net/http to do
 	}
 	e.mux.cfg.Log.Error("panic", "request_id", RequestIDOf(r.Context()), "operation", e.route.Operation,
 		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -2,9 +2,9 @@ package invoke
 
 import "github.com/hanshu-faas/hanshu/internal/faas"
 
-// Request asks for one call.
+// Request is one call of a function, as a face hands it in.
 type Request struct {
-	Key   faas.FunctionKey
-	Alias string // the call came through, without "!"; "" for none
-	Call  faas.Invocation
+	Key   faas.FunctionKey // Version "" or faas.Latest unless one is named
+	Alias string           // without "!"; excludes Key.Version
+	Call  faas.Invocation  // Deadline is set by Invoke from the function's timeout when it is zero
 }

@@ -31,7 +31,7 @@ type Config struct {
 
 // DB is an open database. Its methods may be called from many goroutines.
 //
-// Their errors are *faas.Error as documented with each, CodeUnavailable when the database cannot be reached for now, the
+// Their errors are *faas.Error as documented with each, CodeUnavailable when the database cannot be reached at the moment, the
 // error of the context when that ended first, and otherwise internal.
 type DB struct {
 	read    *sql.DB
@@ -131,7 +131,7 @@ func (db *DB) failed(what string, err error) error {
 	case err == nil || errors.As(err, &expected):
 		return err
 	case db.dialect.away(err):
-		return &faas.Error{Code: faas.CodeUnavailable, Field: "database", Message: "the database is away for now", Err: err}
+		return &faas.Error{Code: faas.CodeUnavailable, Field: "database", Message: "the database cannot be reached at the moment", Err: err}
 	}
 	return fmt.Errorf("store: %s: %w", what, err)
 }

@@ -41,5 +41,5 @@ func TestAwayPostgres(t *testing.T) {
 	defer pool.Close()
 	_, err = pool.Usage(t.Context(), "p")
 	require.Equal(t, faas.CodeUnavailable, faas.CodeOf(err))
-	require.ErrorContains(t, err, "the database is away")
+	require.ErrorContains(t, err, "the database cannot be reached")
 }

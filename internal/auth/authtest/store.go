@@ -160,6 +160,7 @@ func (s *Store) ResetUser(_ context.Context, userID, passwordHash string, k faas
 	}
 	u.PasswordHash = passwordHash
 	s.users[userID] = u
+	k.UserID = userID
 	maps.DeleteFunc(s.keys, func(_ string, old faas.AccessKey) bool { return old.UserID == userID })
 	s.keys[k.ID] = k
 	return nil

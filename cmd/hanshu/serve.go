@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hanshu-faas/hanshu/internal/app"
+	"github.com/hanshu-faas/hanshu/internal/config"
+)
+
+func newServeCommand() *cobra.Command {
+	cfg, envErr := config.FromEnv(os.LookupEnv)
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server until it is interrupted.
+
+The first start makes the data directory and writes DIR/admin.json with the
+address and the credentials of the administrator. Every flag can be given as
+an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.`,
+		Example: `  hanshu serve
+  hanshu serve --listen 0.0.0.0:8080 --data-dir /srv/hanshu
+  hanshu serve --db postgres://hanshu@db.example/hanshu`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, cfg, envErr) },
+	}
+	f := c.Flags()
+	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "host:port of the API")
+	f.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "where all is kept")
+	f.BoolVar(&cfg.Dev, "dev", cfg.Dev, "no credentials needed on this machine")
+	f.StringVar(&cfg.DB, "db", cfg.DB, "postgres:// URL; an SQLite file in the data directory without it")
+	f.StringVar(&cfg.Region, "region", cfg.Region, "region name, in URNs and for clients' look-ups")
+	f.StringVar(&cfg.Sandbox, "sandbox", cfg.Sandbox, "auto, native, or none (no protection at all)")
+	f.IntVar(&cfg.MaxInstances, "max-instances", cfg.MaxInstances, "instances of all functions together")
+	f.DurationVar(&cfg.IdleTimeout, "idle-timeout", cfg.IdleTimeout, "after which an unused instance ends")
+	f.StringSliceVar(&cfg.AllowPrivateCodeURLs, "allow-private-code-urls", cfg.AllowPrivateCodeURLs, "private networks and hosts that code may be pulled from")
+	f.StringVar(&cfg.S3.Endpoint, "s3-endpoint", cfg.S3.Endpoint, "URL of an S3-compatible service that code is pulled from; its keys come in HANSHU_S3_*")
+	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
+	f.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")
+	f.Int64Var(&cfg.QuotaFunctions, "quota-functions", cfg.QuotaFunctions, "functions of a project")
+	f.Int64Var(&cfg.QuotaCodeBytes, "quota-code-bytes", cfg.QuotaCodeBytes, "bytes of code of a project")
+	return c
+}
+
+func serve(cmd *cobra.Command, cfg config.Config, envErr error) error {
+	if err := errors.Join(envErr, cfg.Validate()); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s, err := app.New(ctx, cfg, version, app.NewLog(cfg, cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	s.Banner(cmd.OutOrStdout())
+	return s.Run(ctx)
+}

@@ -1,0 +1,200 @@
+// Package app is the only place that ties the parts together: it builds everything, starts it in order and stops it in
+// reverse.
+//
+// It must not hold rules: those are in control and invoke.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/api/admin"
+	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
+	"github.com/hanshu-faas/hanshu/internal/api/iam"
+	"github.com/hanshu-faas/hanshu/internal/auth"
+	"github.com/hanshu-faas/hanshu/internal/blob"
+	"github.com/hanshu-faas/hanshu/internal/config"
+	"github.com/hanshu-faas/hanshu/internal/control"
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/fetch"
+	"github.com/hanshu-faas/hanshu/internal/httpkit"
+	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/lang/all"
+	"github.com/hanshu-faas/hanshu/internal/lifecycle"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/store"
+)
+
+// Members satisfy what their users declare.
+var (
+	_ control.FunctionStore = (*store.DB)(nil)
+	_ auth.Store            = (*store.DB)(nil)
+	_ invoke.Functions      = (*store.DB)(nil)
+	_ control.PackageStore  = (*blob.Disk)(nil)
+	_ pool.Folders          = (*blob.Cache)(nil)
+	_ invoke.Runner         = (*pool.Pool)(nil)
+)
+
+const (
+	maxCachedCode  = 4 << 30  // bytes of unpacked packages that no instance uses
+	maxRecentRuns  = 10_000   // records in memory
+	maxRecentBytes = 16 << 20 // of their log text
+	drain          = 20 * time.Second
+	clientStall    = time.Minute // the longest one write to a client may take
+)
+
+// Server is a built server. Make one with New, then Run it.
+type Server struct {
+	cfg      config.Config
+	version  string
+	log      *slog.Logger
+	admin    adminFile
+	driver   sandbox.Driver
+	mux      *httpkit.Mux
+	listener net.Listener
+	services []lifecycle.Named
+	closers  []func() error // in the order of making
+}
+
+// New builds a server in cfg.DataDir and listens, without answering yet. What it made is released when it fails.
+func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, version: version, log: log}
+	if err := s.build(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Server) build(ctx context.Context) error {
+	unlock, err := lockDataDir(s.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, unlock)
+	db, err := store.Open(ctx, store.Config{URL: databaseURL(s.cfg)})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, db.Close)
+	hasOwner, err := auth.HasOwner(ctx, db)
+	if err != nil {
+		return err
+	}
+	sealer, err := auth.NewSealer(filepath.Join(s.cfg.DataDir, "server.key"), !hasOwner)
+	if err != nil {
+		return err
+	}
+	identities, err := auth.New(auth.Config{Store: db, Sealer: sealer, Dev: s.cfg.Dev})
+	if err != nil {
+		return err
+	}
+	blobs, err := blob.OpenDisk(filepath.Join(s.cfg.DataDir, "packages"))
+	if err != nil {
+		return err
+	}
+	if s.driver, err = newDriver(ctx, s.cfg); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.driver.Close)
+	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.closers = append(s.closers, func() error { return ignoreClosed(s.listener.Close()) })
+	if s.admin, err = ensureAdmin(ctx, s.cfg, db, sealer, s.listener.Addr(), s.log); err != nil {
+		return err
+	}
+	return s.connect(ctx, db, blobs, sealer, identities)
+}
+
+// connect makes the use cases and faces over the stores.
+func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, sealer *auth.Sealer, identities *auth.Auth) error {
+	counters := metrics.NewSet()
+	languages := all.All()
+	catalogue := lang.NewCatalogue(ctx, lang.SearchDirs(s.cfg.Path), languages...)
+	cache, err := blob.NewCache(blob.CacheConfig{Dir: filepath.Join(s.cfg.DataDir, "code"), MaxBytes: maxCachedCode}, blobs)
+	if err != nil {
+		return err
+	}
+	fetcher, err := fetch.New(fetch.Config{Allow: s.cfg.AllowPrivateCodeURLs, Endpoints: buckets(s.cfg)})
+	if err != nil {
+		return err
+	}
+	follow := &changes{}
+	functions := control.NewFunctions(control.FunctionsConfig{
+		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
+		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
+		Region: s.cfg.Region,
+	})
+	instances := pool.New(pool.Config{
+		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
+		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, IdleTimeout: s.cfg.IdleTimeout,
+		Log: s.log, Metrics: counters,
+	})
+	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, Metrics: counters})
+	*follow = changes{invoker, instances}
+	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
+		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout}),
+		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
+		admin.New(s.adminConfig(identities, recent, catalogue, counters)),
+	)
+	if err != nil {
+		return err
+	}
+	s.services = []lifecycle.Named{
+		{Name: "instances", Service: instances},
+		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},
+		{Name: "listener", Service: newListener(s.mux, s.listener, s.log)},
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then lets calls under way end and stops everything.
+func (s *Server) Run(ctx context.Context) error {
+	var group lifecycle.Group
+	err := group.StartAll(ctx, s.services...)
+	if err == nil {
+		<-ctx.Done()
+		s.log.Info("stopping; calls under way may end", "within", drain)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		err = group.StopAll(stop)
+	}
+	return errors.Join(err, s.close())
+}
+
+func (s *Server) close() error {
+	var all error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		all = errors.Join(all, s.closers[i]())
+	}
+	s.closers = nil
+	return all
+}
+
+// Routes lists the routes of all faces.
+func (s *Server) Routes() []httpkit.RouteInfo { return s.mux.Routes() }
+
+func databaseURL(cfg config.Config) string {
+	if cfg.DB != "" {
+		return cfg.DB
+	}
+	return "sqlite:" + filepath.Join(cfg.DataDir, "hanshu.db")
+}
+
+func buckets(cfg config.Config) []fetch.Endpoint {
+	if cfg.S3.Endpoint == "" {
+		return nil
+	}
+	return []fetch.Endpoint{{
+		URL: cfg.S3.Endpoint, Region: cfg.S3.Region, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey, PathStyle: cfg.S3.PathStyle,
+	}}
+}

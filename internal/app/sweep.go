@@ -1,0 +1,68 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/blob"
+)
+
+// sweep removes the packages that no function names any more: every hour, and only those that were added long enough ago
+// for their function to have been stored.
+type sweep struct {
+	blobs blob.Store
+	used  func(ctx context.Context, digest string) (bool, error)
+	log   *slog.Logger
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+const (
+	sweepEvery = time.Hour
+	sweepAge   = time.Hour
+)
+
+func newSweep(blobs blob.Store, used func(context.Context, string) (bool, error), log *slog.Logger) *sweep {
+	return &sweep{blobs: blobs, used: used, log: log}
+}
+
+// Start implements lifecycle.Service.
+func (s *sweep) Start(context.Context) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.ended = cancel, make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		tick := time.NewTicker(sweepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				s.run(ctx)
+			}
+		}
+	}()
+	return nil
+}
+
+func (s *sweep) run(ctx context.Context) {
+	n, err := s.blobs.Sweep(ctx, func(digest string) (bool, error) { return s.used(ctx, digest) }, sweepAge)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("sweep of unused packages", "error", err)
+	}
+	if n > 0 {
+		s.log.Info("removed unused packages", "count", n)
+	}
+}
+
+// Stop implements lifecycle.Service.
+func (s *sweep) Stop(context.Context) error {
+	if s.cancel != nil {
+		s.cancel()
+		<-s.ended
+	}
+	return nil
+}

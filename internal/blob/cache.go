@@ -1,0 +1,352 @@
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// CacheConfig says where unpacked packages lie on this node, and how much there may be of them.
+type CacheConfig struct {
+	Dir string // made when missing; belongs to one Cache at a time
+	// MaxBytes is the disk space beyond which packages that no one uses are removed, the least recently used first. What is
+	// in use stays, whatever it takes. 0 keeps only what is in use.
+	MaxBytes int64
+}
+
+// Opener is the part of a Store that a Cache needs.
+type Opener interface {
+	Open(ctx context.Context, digest string) (io.ReadCloser, error)
+}
+
+// Cache keeps packages unpacked in folders, ready to run from. They survive restarts.
+//
+// On disk: <key>/code is the folder, <key>/bytes holds its size and, as modification time, its last use. A tree is made
+// under tmp/, made durable as a whole and then renamed, so that <key> is there either whole or not at all.
+type Cache struct {
+	cfg   CacheConfig
+	blobs Opener
+
+	mu    sync.Mutex
+	trees map[string]*tree
+	bytes int64 // of all trees that are ready
+}
+
+// tree is one unpacked package. Its fields but ready belong to the Cache's lock.
+type tree struct {
+	key   string
+	ready chan struct{} // closed when it can be used, or when err says why not
+	err   error
+	users int
+	used  time.Time
+	bytes int64
+}
+
+const (
+	codeFolder = "code"
+	bytesFile  = "bytes"
+)
+
+// NewCache opens the cache in a folder with what earlier runs left there whole.
+func NewCache(cfg CacheConfig, blobs Opener) (*Cache, error) {
+	c := &Cache{cfg: cfg, blobs: blobs, trees: make(map[string]*tree)}
+	if err := c.load(); err != nil {
+		return nil, fmt.Errorf("blob: open cache %s: %w", cfg.Dir, err)
+	}
+	return c, nil
+}
+
+func (c *Cache) load() error {
+	if err := clearFolder(filepath.Join(c.cfg.Dir, tmpFolder), 0o755); err != nil {
+		return err
+	}
+	found, err := os.ReadDir(c.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	ready := make(chan struct{})
+	close(ready)
+	for _, entry := range found {
+		key := entry.Name()
+		if key == tmpFolder {
+			continue
+		}
+		bytes, used, err := readSize(filepath.Join(c.cfg.Dir, key, bytesFile))
+		if err != nil { // someone has taken it apart
+			if err := os.RemoveAll(filepath.Join(c.cfg.Dir, key)); err != nil {
+				return err
+			}
+			continue
+		}
+		c.trees[key] = &tree{key: key, ready: ready, used: used, bytes: bytes}
+		c.bytes += bytes
+	}
+	c.prune()
+	return nil
+}
+
+func readSize(path string) (bytes int64, used time.Time, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	bytes, err = strconv.ParseInt(string(text), 10, 64)
+	return bytes, info.ModTime(), err
+}
+
+// Dir gives the folder in which a package lies unpacked: files 0644 or 0755, folders 0755, owned by this process. It may be
+// read until release is called, once; nothing may be written there. Callers that want the same package at the same time
+// wait for one unpacking.
+//
+// Errors: those of the store; CodeInvalid and CodeTooLarge as Inspect gives them; CodeInvalid, field "code_filename", for a
+// bare source whose Filename is no plain path.
+func (c *Cache) Dir(ctx context.Context, pkg faas.Package) (path string, release func(), err error) {
+	key, err := treeKey(pkg)
+	if err != nil {
+		return "", nil, err
+	}
+	for {
+		t, fresh := c.enter(key)
+		if fresh {
+			c.make(ctx, t, pkg)
+		}
+		select {
+		case <-t.ready:
+		case <-ctx.Done():
+			c.leave(t)
+			return "", nil, ctx.Err()
+		}
+		if t.err == nil && c.touch(t) {
+			return filepath.Join(c.cfg.Dir, key, codeFolder), sync.OnceFunc(func() { c.leave(t) }), nil
+		}
+		c.leave(t)
+		// Another caller's end is no reason to fail this one, nor is a folder that someone removed.
+		if t.err != nil && (fresh || ctx.Err() != nil || !errors.Is(t.err, context.Canceled) && !errors.Is(t.err, context.DeadlineExceeded)) {
+			return "", nil, t.err
+		}
+	}
+}
+
+// treeKey names the folder of a package. A bare source needs its file's name too: the same text can be index.py and main.py.
+func treeKey(pkg faas.Package) (string, error) {
+	if !validDigest(pkg.Digest) {
+		return "", notFound(pkg.Digest)
+	}
+	if !pkg.Source {
+		return pkg.Digest, nil
+	}
+	if fault := nameFault(pkg.Filename); fault != "" {
+		return "", faas.Errorf(faas.CodeInvalid, "code_filename", "the source file %.200q %s", pkg.Filename, fault)
+	}
+	sum := sha256.Sum256([]byte(pkg.Filename))
+	return pkg.Digest + "-" + hex.EncodeToString(sum[:8]), nil
+}
+
+// enter counts the caller as a user of a tree. A fresh one is the caller's to fill and finish.
+func (c *Cache) enter(key string) (t *tree, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t = c.trees[key]
+	if t == nil {
+		t = &tree{key: key, ready: make(chan struct{})}
+		c.trees[key], fresh = t, true
+	}
+	t.users++
+	t.used = time.Now()
+	return t, fresh
+}
+
+// make fills a fresh tree and lets all who wait for it go on. One that failed is forgotten, so that the next caller tries
+// again.
+func (c *Cache) make(ctx context.Context, t *tree, pkg faas.Package) {
+	err := errors.New("blob: unpacking broke off") // stays when fill panics
+	defer func() {
+		c.mu.Lock()
+		if err != nil {
+			t.err = err
+			delete(c.trees, t.key)
+		} else {
+			c.bytes += t.bytes
+		}
+		close(t.ready)
+		c.mu.Unlock()
+		c.prune()
+	}()
+	err = c.fill(ctx, t, pkg)
+}
+
+// leave ends one use, and makes room if there is too much.
+func (c *Cache) leave(t *tree) {
+	c.mu.Lock()
+	t.users--
+	t.used = time.Now()
+	c.mu.Unlock()
+	c.prune()
+}
+
+// touch writes down the use of a tree, and forgets one that is no longer on disk.
+func (c *Cache) touch(t *tree) bool {
+	now := time.Now()
+	if os.Chtimes(filepath.Join(c.cfg.Dir, t.key, bytesFile), now, now) == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trees[t.key] == t {
+		delete(c.trees, t.key)
+		c.bytes -= t.bytes
+	}
+	return false
+}
+
+// prune removes unused trees until the rest is within the budget. They are renamed under the lock and removed outside of
+// it. What cannot be removed is no longer known, and is met again at the next start.
+func (c *Cache) prune() {
+	c.mu.Lock()
+	var gone []string
+	for c.bytes > c.cfg.MaxBytes {
+		var oldest *tree
+		for _, t := range c.trees {
+			if t.users == 0 && (oldest == nil || t.used.Before(oldest.used)) {
+				oldest = t
+			}
+		}
+		if oldest == nil {
+			break
+		}
+		delete(c.trees, oldest.key)
+		c.bytes -= oldest.bytes
+		if aside, err := c.moveAside(oldest.key); err == nil {
+			gone = append(gone, aside)
+		}
+	}
+	c.mu.Unlock()
+	for _, dir := range gone {
+		os.RemoveAll(dir)
+	}
+}
+
+// moveAside takes a tree out of its place into a folder of its own under tmp.
+func (c *Cache) moveAside(key string) (string, error) {
+	aside, err := os.MkdirTemp(filepath.Join(c.cfg.Dir, tmpFolder), "gone-")
+	if err != nil {
+		return "", err
+	}
+	return aside, os.Rename(filepath.Join(c.cfg.Dir, key), filepath.Join(aside, "tree"))
+}
+
+// fill makes a tree on disk.
+func (c *Cache) fill(ctx context.Context, t *tree, pkg faas.Package) error {
+	work, err := os.MkdirTemp(filepath.Join(c.cfg.Dir, tmpFolder), "unpack-")
+	if err != nil {
+		return fmt.Errorf("blob: unpack: %w", err)
+	}
+	defer os.RemoveAll(work) // finds nothing once it is renamed
+	code := filepath.Join(work, codeFolder)
+	if err := errors.Join(os.Mkdir(code, 0o755), os.Chmod(code, 0o755), os.Chmod(work, 0o755)); err != nil {
+		return fmt.Errorf("blob: unpack: %w", err)
+	}
+	r, err := c.blobs.Open(ctx, pkg.Digest)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var contents Contents
+	if pkg.Source {
+		contents, err = laySource(r, code, pkg.Filename)
+	} else {
+		contents, err = layZip(ctx, r, work, code)
+	}
+	if err != nil {
+		return err
+	}
+	const block = 4096 // what each thing takes on disk beyond its own bytes, on the safe side
+	t.bytes = contents.Bytes + int64(contents.Entries)*block
+	if err := c.install(work, t); err != nil {
+		return fmt.Errorf("blob: unpack: %w", err)
+	}
+	return nil
+}
+
+// laySource lays down the one file of a bare source, with the folders in its name.
+func laySource(r io.Reader, code, name string) (Contents, error) {
+	root, err := os.OpenRoot(code)
+	if err != nil {
+		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+	}
+	defer root.Close()
+	to := folderPlace{root}
+	for i, c := range []byte(name) {
+		if c == '/' {
+			if err := to.folder(name[:i]); err != nil {
+				return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+			}
+		}
+	}
+	f, err := to.file(name, false)
+	if err != nil {
+		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+	}
+	n, err := io.Copy(f, r)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+	}
+	return Contents{Source: true, Entries: 1 + strings.Count(name, "/"), Bytes: n}, nil
+}
+
+// layZip brings a package to a file, verified on the way, and unpacks it from there.
+func layZip(ctx context.Context, r io.Reader, work, code string) (Contents, error) {
+	f, err := os.CreateTemp(work, "package-")
+	if err != nil {
+		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil { // it lives on while it is open
+		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+	}
+	size, err := io.Copy(f, r)
+	if err != nil {
+		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
+	}
+	return unpackZip(ctx, f, size, code, packageLimits)
+}
+
+// install makes a finished tree durable and puts it in its place.
+func (c *Cache) install(work string, t *tree) error {
+	if err := os.WriteFile(filepath.Join(work, bytesFile), strconv.AppendInt(nil, t.bytes, 10), 0o644); err != nil {
+		return err
+	}
+	if err := syncTree(work); err != nil {
+		return err
+	}
+	place := filepath.Join(c.cfg.Dir, t.key)
+	err := os.Rename(work, place)
+	if errors.Is(err, fs.ErrExist) { // the rest of a tree that someone has taken apart
+		aside, moving := c.moveAside(t.key)
+		if moving != nil {
+			return moving
+		}
+		defer os.RemoveAll(aside)
+		err = os.Rename(work, place)
+	}
+	if err != nil {
+		return err
+	}
+	return syncFolder(c.cfg.Dir)
+}
