@@ -1,7 +1,6 @@
 package invoke
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -53,8 +52,7 @@ func New(cfg Config) *Invoker {
 // away: what it does may matter to others. Errors: as Functions and Runner.
 func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	begun := time.Now()
-	r.Key.Version = cmp.Or(r.Key.Version, faas.Latest)
-	f, err := i.function(ctx, r.Key)
+	f, err := i.resolve(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +63,33 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 		call.Deadline = call.Deadline.Add(f.Spec.InitTimeout)
 	}
 	res, err := i.cfg.Runner.Run(ctx, f, call)
+	if res != nil {
+		res.Version, res.Digest = f.Version, f.Code.Digest
+	}
 	took := time.Since(begun)
 	i.count(res, err, took)
 	i.cfg.Recent.add(Run{Key: f.Key(), ID: call.ID, Source: call.Source, Begun: begun, Took: took, Result: res, Err: err})
 	return res, err
+}
+
+// resolve finds the version that a request means, and holds the request to what its owner allows. Errors: as Functions;
+// CodeNotFound, field "alias", as no alias can be made yet; CodeInvalid, field "memory_size", for a call that asks
+// for another size of a function whose owner did not allow that.
+func (i *Invoker) resolve(ctx context.Context, r Request) (*faas.Function, error) {
+	if r.Key.Version == "" {
+		r.Key.Version = faas.Latest
+	}
+	f, err := i.function(ctx, r.Key)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Alias != "":
+		return nil, faas.NotFound("alias", r.Alias)
+	case r.Call.MemoryMB != 0 && r.Call.MemoryMB != f.Spec.MemoryMB && !f.Spec.DynamicMemory:
+		return nil, faas.Errorf(faas.CodeInvalid, "memory_size",
+			"a call cannot ask for %d MB: the function has %d MB, and enable_dynamic_memory is not set", r.Call.MemoryMB, f.Spec.MemoryMB)
+	}
+	return f, nil
 }
 
 func (i *Invoker) count(res *faas.Result, err error, took time.Duration) {

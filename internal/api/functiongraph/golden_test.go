@@ -24,33 +24,58 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/auth"
+	"github.com/hanshu-faas/hanshu/internal/blob"
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/control/controltest"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
 var update = flag.Bool("update", false, "write the answers of golden files anew")
 
 const project = "7aad83af3e8d42e99ac194e8419e2c9b"
 
-// bench is the face over control, with everything below it in memory.
+// bench is the face over control.
 type bench struct {
 	mux     http.Handler
 	invoker *scripted
-	store   *controltest.Store
-	pkgs    *controltest.Packages
-	now     time.Time
+	pkgs    *controltest.Packages // nil on disk
 }
 
+// zipped is a zip with one file, index.py.
+const zipped = "UEsDBBQAAAAAAACAw1C0CHBpLgAAAC4AAAAIAAAAaW5kZXgucHlkZWYgaGFuZGxlcihldmVudCwgY29udGV4dCk6CiAgICByZXR1cm4gZXZlbnQKUEsBAhQDFAAAAAAAAIDDULQIcGkuAAAALgAAAAgAAAAAAAAAAAAAAKQBAAAAAGluZGV4LnB5UEsFBgAAAAABAAEANgAAAFQAAAAAAA=="
+
+// newBench keeps everything in memory.
 func newBench(t testing.TB, quota faas.Quota) *bench {
+	pkgs := controltest.NewPackages()
+	b := benchOver(t, quota, controltest.NewStore(), pkgs)
+	b.pkgs = pkgs
+	return b
+}
+
+// newDiskBench keeps functions in a database and packages on disk, as the server does.
+func newDiskBench(t testing.TB, quota faas.Quota) *bench {
+	dir := t.TempDir()
+	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(dir, "test.db")})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	pkgs, err := blob.OpenDisk(filepath.Join(dir, "packages"))
+	require.NoError(t, err)
+	return benchOver(t, quota, db, pkgs)
+}
+
+func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionStore, pkgs control.PackageStore) *bench {
 	t.Helper()
-	b := &bench{store: controltest.NewStore(), pkgs: controltest.NewPackages(), now: time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC)}
+	b := &bench{}
+	remote, err := base64.StdEncoding.DecodeString(zipped)
+	require.NoError(t, err)
 	functions := control.NewFunctions(control.FunctionsConfig{
-		Store: b.store, Packages: b.pkgs, Sealer: controltest.Sealer{}, Changes: &controltest.Changes{},
-		Fetcher:  controltest.Fetcher{"https://test.obs.xxx.xxx.com/fss_examples_python2.7.zip": []byte("PK\x03\x04code")},
-		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local", Now: func() time.Time { return b.now },
+		Store: functionStore, Packages: pkgs, Sealer: controltest.Sealer{}, Changes: &controltest.Changes{},
+		Fetcher:  controltest.Fetcher{"https://test.obs.xxx.xxx.com/fss_examples_python2.7.zip": remote},
+		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local",
+		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 	})
 	b.invoker = &scripted{functions: functions}
 	face := functiongraph.New(functiongraph.Config{Functions: functions, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute})
@@ -152,7 +177,7 @@ func TestGolden(t *testing.T) {
 		t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			b := newBench(t, faas.Quota{Functions: 4, CodeBytes: 1 << 20})
+			b := newDiskBench(t, faas.Quota{Functions: 4, CodeBytes: 1 << 20})
 			var fresh []string
 			for exchange := range strings.SplitSeq(string(text), "\n====\n") {
 				request, answer, _ := strings.Cut(exchange, "\n----\n")

@@ -57,6 +57,10 @@ func TestPackageFile(t *testing.T) {
 		var f packageFile
 		require.Equal(t, faas.CodeInvalid, faas.CodeOf(f.UnmarshalJSON([]byte(text))), text)
 	}
+	var f packageFile
+	err := f.UnmarshalJSON([]byte(`"` + strings.Repeat("AAAA", faas.MaxPackageBytes/3+1) + `"`))
+	require.Equal(t, faas.CodeTooLarge, faas.CodeOf(err))
+	require.Equal(t, "FSS.1071", newErrorTable().of(err).code)
 }
 
 func TestLogTail(t *testing.T) {

@@ -1,0 +1,63 @@
+package invoke_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
+)
+
+// fixed is a store of one function, and a runner that gives back what it heard.
+type fixed struct {
+	function *faas.Function
+	reads    int
+	heard    faas.Invocation
+}
+
+func (s *fixed) Function(_ context.Context, key faas.FunctionKey) (*faas.Function, error) {
+	s.reads++
+	if key != s.function.Key() {
+		return nil, faas.NotFound("function", key.Name)
+	}
+	return s.function, nil
+}
+
+func (s *fixed) Run(_ context.Context, _ *faas.Function, call faas.Invocation) (*faas.Result, error) {
+	s.heard = call
+	return &faas.Result{Output: call.Event}, nil
+}
+
+func TestInvokeResolves(t *testing.T) {
+	s := &fixed{function: &faas.Function{
+		Project: "p", Package: "default", Name: "test", Version: faas.Latest, Code: faas.Package{Digest: "d"},
+		Spec: faas.Spec{MemoryMB: 128},
+	}}
+	i := invoke.New(invoke.Config{Functions: s, Runner: s, Recent: invoke.NewRecent(10, 1000), Metrics: metrics.NewSet()})
+	key := faas.FunctionKey{Project: "p", Package: "default", Name: "test"}
+
+	res, err := i.Invoke(t.Context(), invoke.Request{Key: key, Call: faas.Invocation{Event: []byte("{}")}})
+	require.NoError(t, err)
+	require.Equal(t, [2]string{"latest", "d"}, [2]string{res.Version, res.Digest}, "the answer names what ran")
+	_, err = i.Invoke(t.Context(), invoke.Request{Key: s.function.Key()})
+	require.NoError(t, err)
+	require.Equal(t, 1, s.reads, "a warm call reads no store")
+
+	_, err = i.Invoke(t.Context(), invoke.Request{Key: key, Alias: "prod"})
+	var e *faas.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, faas.CodeNotFound, e.Code)
+	require.Equal(t, "alias", e.Field)
+
+	for memory, ok := range map[int]bool{0: true, 128: true, 256: false} {
+		_, err := i.Invoke(t.Context(), invoke.Request{Key: key, Call: faas.Invocation{MemoryMB: memory}})
+		require.Equal(t, ok, err == nil, memory)
+	}
+	s.function.Spec.DynamicMemory = true
+	_, err = i.Invoke(t.Context(), invoke.Request{Key: key, Call: faas.Invocation{MemoryMB: 256}})
+	require.NoError(t, err)
+	require.Equal(t, 256, s.heard.MemoryMB)
+}
