@@ -141,43 +141,6 @@ func testMoreIdentities(t *testing.T, db *store.DB) {
 	require.NoError(t, err)
 	require.Equal(t, "u2", k.UserID)
 	require.Empty(t, k.SealedSecret)
-	testUsers(t, db)
-}
-
-func testUsers(t *testing.T, db *store.DB) {
-	ctx := t.Context()
-	second := faas.User{ID: "u2", DomainID: "d1", Name: "Admin"}
-	for _, c := range []struct {
-		domain, name string
-		want         []faas.User
-	}{
-		{"d1", "", []faas.User{second, firstUser}}, {"d1", "admin", []faas.User{firstUser}}, {"d1", "x", nil}, {"d2", "", nil}, {"d1", "\xff", nil},
-	} {
-		users, err := db.Users(ctx, c.domain, c.name)
-		require.NoError(t, err)
-		require.Equal(t, c.want, users)
-	}
-
-	fresh := faas.AccessKey{ID: "AK3", UserID: "u1", SealedSecret: []byte{2}}
-	requireError(t, db.ResetUser(ctx, "x", "h", fresh), faas.CodeNotFound, "user")
-	requireError(t, db.ResetUser(ctx, "u1", "h", faas.AccessKey{ID: "AK2"}), faas.CodeExists, "access_key")
-	u, err := db.UserByID(ctx, "u1")
-	require.NoError(t, err)
-	require.Equal(t, firstUser, u) // the failed reset left all as it was
-	_, err = db.AccessKey(ctx, firstKey.ID)
-	require.NoError(t, err)
-
-	require.NoError(t, db.ResetUser(ctx, "u1", "h", fresh))
-	u, err = db.UserByID(ctx, "u1")
-	require.NoError(t, err)
-	require.Equal(t, "h", u.PasswordHash)
-	_, err = db.AccessKey(ctx, firstKey.ID)
-	requireError(t, err, faas.CodeNotFound, "access_key")
-	k, err := db.AccessKey(ctx, "AK3")
-	require.NoError(t, err)
-	require.Equal(t, fresh, k)
-	_, err = db.AccessKey(ctx, "AK2") // another user's
-	require.NoError(t, err)
 }
 
 func testOwnerRace(t *testing.T, url string) {
