@@ -1,7 +1,7 @@
 // Package app is the only place that ties the parts together: it builds everything, starts it in order and stops it in
 // reverse.
 //
-// It must not hold rules: those are in control and invoke.
+// It must not know rules: those are in control and invoke.
 package app
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -68,7 +69,7 @@ type Server struct {
 func New(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (*Server, error) {
 	s := &Server{cfg: cfg, version: version, log: log}
 	if err := s.build(ctx); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -168,10 +169,11 @@ func (s *Server) Run(ctx context.Context) error {
 		defer cancel()
 		err = group.StopAll(stop)
 	}
-	return errors.Join(err, s.close())
+	return errors.Join(err, s.Close())
 }
 
-func (s *Server) close() error {
+// Close releases what New made. Run has done so when it returns.
+func (s *Server) Close() error {
 	var all error
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		all = errors.Join(all, s.closers[i]())
@@ -182,6 +184,9 @@ func (s *Server) close() error {
 
 // Routes lists the routes of all faces.
 func (s *Server) Routes() []httpkit.RouteInfo { return s.mux.Routes() }
+
+// Handler answers requests as the listener does.
+func (s *Server) Handler() http.Handler { return s.mux }
 
 func databaseURL(cfg config.Config) string {
 	if cfg.DB != "" {

@@ -6,5 +6,5 @@ import "github.com/hanshu-faas/hanshu/internal/faas"
 type Request struct {
 	Key   faas.FunctionKey // Version "" or faas.Latest unless one is named
 	Alias string           // without "!"; excludes Key.Version
-	Call  faas.Invocation  // Deadline is set by Invoke from the function's timeout when it is zero
+	Call  faas.Invocation  // Deadline is set by Invoke
 }

@@ -60,6 +60,29 @@ func (db *DB) CreateAccessKey(ctx context.Context, k faas.AccessKey) error {
 	return db.change(ctx, "create access key", func(tx *sql.Tx) error { return addAccessKey(ctx, tx, k) })
 }
 
+// ResetUser replaces a user's password hash, and all of the user's keys by k, which must be the user's. Errors:
+// CodeNotFound, field "user"; CodeExists, field "access_key", when another user has a key of this id.
+func (db *DB) ResetUser(ctx context.Context, userID, passwordHash string, k faas.AccessKey) error {
+	return db.change(ctx, "reset user", func(tx *sql.Tx) error {
+		if k.UserID != userID {
+			return errors.New("the new key is another user's")
+		}
+		if !storable(passwordHash) {
+			return faas.Errorf(faas.CodeInvalid, "user", "the password hash holds bytes that are not text")
+		}
+		if _, err := userByID(ctx, tx, userID); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `update users set password_hash = $1 where id = $2`, passwordHash, userID); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `delete from access_keys where user_id = $1`, userID); err != nil {
+			return err
+		}
+		return addAccessKey(ctx, tx, k)
+	})
+}
+
 func addDomain(ctx context.Context, tx *sql.Tx, d faas.Domain) error {
 	return add(ctx, tx, "domain", []string{d.ID, d.Name},
 		`insert into domains (id, name) values ($1, $2) on conflict do nothing`, d.ID, d.Name)
@@ -171,6 +194,27 @@ func (db *DB) UserByName(ctx context.Context, domainID, name string) (u faas.Use
 	err = one(ctx, db.read, "user", name, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash},
 		userColumns+` where domain_id = $1 and name = $2`, domainID, name)
 	return u, db.failed("read user", err)
+}
+
+// Users lists a domain's users by name; with a name only that one, and none when there is no such user.
+func (db *DB) Users(ctx context.Context, domainID, name string) (users []faas.User, err error) {
+	if !storable(domainID, name) {
+		return nil, nil
+	}
+	rows, err := db.read.QueryContext(ctx, userColumns+` where domain_id = $1 and ($2 = '' or name = $2)`, domainID, name)
+	if err != nil {
+		return nil, db.failed("list users", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var u faas.User
+		if err := rows.Scan(&u.ID, &u.DomainID, &u.Name, &u.PasswordHash); err != nil {
+			return nil, db.failed("list users", err)
+		}
+		users = append(users, u)
+	}
+	slices.SortFunc(users, func(a, b faas.User) int { return cmp.Compare(a.Name, b.Name) })
+	return users, db.failed("list users", rows.Err())
 }
 
 // AccessKey gives an access key. Error: CodeNotFound, field "access_key".

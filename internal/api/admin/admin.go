@@ -1,7 +1,7 @@
 // Package admin is hanshu's own face: what the command line and operators need and no dialect has. Paths /admin/v1/...,
 // /healthz and /metrics.
 //
-// It must not hold rules; those are in control and invoke.
+// It must not know rules; those are in control and invoke.
 package admin
 
 import (

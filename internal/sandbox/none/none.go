@@ -1,5 +1,5 @@
 // Package none starts processes without any isolation, for platforms that have no namespaces and for debugging. A server
-// that uses it shows a banner. It must not be chosen on its own: only --sandbox=none brings it.
+// that uses it shows a banner; only --sandbox=none brings it. It must not know functions or languages.
 package none
 
 import (

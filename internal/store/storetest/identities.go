@@ -69,6 +69,36 @@ func testIdentities(t *testing.T, url string) {
 		requireError(t, c.call(), faas.CodeNotFound, c.field)
 	}
 	testMoreIdentities(t, db)
+	testResetUser(t, db)
+}
+
+// testResetUser goes on where testMoreIdentities ends: users admin and Admin, each with a key.
+func testResetUser(t *testing.T, db *store.DB) {
+	ctx := t.Context()
+	require.NoError(t, db.CreateAccessKey(ctx, faas.AccessKey{ID: "AK3", UserID: "u1"}))
+	fresh := faas.AccessKey{ID: "AK4", UserID: "u1", SealedSecret: []byte("new")}
+	requireError(t, db.ResetUser(ctx, "x", "hash", faas.AccessKey{ID: "AK4", UserID: "x"}), faas.CodeNotFound, "user")
+	requireError(t, db.ResetUser(ctx, "u1", "hash", faas.AccessKey{ID: "AK2", UserID: "u1"}), faas.CodeExists, "access_key")
+	require.Error(t, db.ResetUser(ctx, "u1", "hash", faas.AccessKey{ID: "AK4", UserID: "u2"}))
+	u, err := db.UserByID(ctx, "u1")
+	require.NoError(t, err)
+	require.Equal(t, firstUser, u, "a reset that failed changes nothing")
+	_, err = db.AccessKey(ctx, "AK1")
+	require.NoError(t, err)
+
+	require.NoError(t, db.ResetUser(ctx, "u1", "hash", fresh))
+	u, err = db.UserByID(ctx, "u1")
+	require.NoError(t, err)
+	require.Equal(t, "hash", u.PasswordHash)
+	for _, old := range []string{"AK1", "AK3"} {
+		_, err = db.AccessKey(ctx, old)
+		requireError(t, err, faas.CodeNotFound, "access_key")
+	}
+	k, err := db.AccessKey(ctx, "AK4")
+	require.NoError(t, err)
+	require.Equal(t, fresh, k)
+	_, err = db.AccessKey(ctx, "AK2")
+	require.NoError(t, err, "another user's key stays")
 }
 
 func testMoreIdentities(t *testing.T, db *store.DB) {
@@ -93,6 +123,17 @@ func testMoreIdentities(t *testing.T, db *store.DB) {
 	require.NoError(t, db.CreateUser(ctx, faas.User{ID: "u2", DomainID: "d1", Name: "Admin"}))
 	for _, taken := range []faas.User{{ID: "u2", DomainID: "d1", Name: "new"}, {ID: "u3", DomainID: "d1", Name: "Admin"}} {
 		requireError(t, db.CreateUser(ctx, taken), faas.CodeExists, "user")
+	}
+	users, err := db.Users(ctx, "d1", "")
+	require.NoError(t, err)
+	require.Equal(t, []faas.User{{ID: "u2", DomainID: "d1", Name: "Admin"}, firstUser}, users)
+	users, err = db.Users(ctx, "d1", "admin")
+	require.NoError(t, err)
+	require.Equal(t, []faas.User{firstUser}, users)
+	for _, none := range [][2]string{{"d1", "x"}, {"d2", ""}, {"d1", "\x00"}} {
+		users, err = db.Users(ctx, none[0], none[1])
+		require.NoError(t, err)
+		require.Empty(t, users)
 	}
 	require.NoError(t, db.CreateAccessKey(ctx, faas.AccessKey{ID: "AK2", UserID: "u2"}))
 	requireError(t, db.CreateAccessKey(ctx, faas.AccessKey{ID: "AK2", UserID: "u1"}), faas.CodeExists, "access_key")

@@ -24,9 +24,8 @@ import (
 // root is where the new view is built before the process pivots into it.
 const root = "/tmp"
 
-func init() { runtime.LockOSThread() } // credentials, filters and groups are per thread; exec keeps this one's
-
 func main() {
+	runtime.LockOSThread() // credentials, filters and groups are per thread; exec keeps this one's
 	err := run()
 	// Reached only on failure: exec does not return.
 	unix.Write(initspec.FDStatus, []byte(err.Error()))

@@ -1,4 +1,6 @@
 // Package initbin holds the sandbox's init as built by `make build` (never committed): hanshu-init-<GOARCH>.
+//
+// It must not know what the init does.
 package initbin
 
 import (

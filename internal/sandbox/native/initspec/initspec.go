@@ -1,6 +1,6 @@
 // Package initspec is what the native driver tells the sandbox's init: plain data, passed as the only argument.
 //
-// It must not import anything but the standard library, since it is linked into the init, whose size is paid at each start.
+// It must not know what is built from the data, nor import anything but the standard library, since it is linked into the init, whose size is paid at each start.
 package initspec
 
 // Descriptors that the init finds open, beside 0 (/dev/null), 1 and 2 (the output pipe).
