@@ -1,7 +1,6 @@
 package invoke
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"

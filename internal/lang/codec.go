@@ -152,23 +152,35 @@ func FailCode(kind byte) (faas.Code, error) {
 	return "", fmt.Errorf("%w: a failure of kind %d", errFrame, kind)
 }
 
-// LogLine gives the level and text of one line of a worker's output, without its line end. A line without LogMark is
-// LevelInfo.
-func LogLine(line string) (level, text string) {
-	if len(line) < 2 || line[0] != LogMark {
-		return faas.LevelInfo, line
+// AppendLogLines appends what one line of a worker's output says, without its line end: one line, or two when a marked
+// one begins behind text that the function has left without a line end. Text without LogMark is LevelInfo.
+func AppendLogLines(dst []faas.LogLine, at time.Time, line string) []faas.LogLine {
+	for i := strings.IndexByte(line, LogMark); i >= 0 && i+1 < len(line); {
+		if level := logLevel(line[i+1]); level != "" {
+			if i > 0 {
+				dst = append(dst, faas.LogLine{Time: at, Level: faas.LevelInfo, Text: line[:i]})
+			}
+			return append(dst, faas.LogLine{Time: at, Level: level, Text: strings.ReplaceAll(line[i+2:], string(LogBreak), "\n")})
+		}
+		next := strings.IndexByte(line[i+1:], LogMark)
+		if next < 0 {
+			break
+		}
+		i += 1 + next
 	}
-	switch line[1] {
+	return append(dst, faas.LogLine{Time: at, Level: faas.LevelInfo, Text: line})
+}
+
+func logLevel(letter byte) string {
+	switch letter {
 	case 'D':
-		level = faas.LevelDebug
+		return faas.LevelDebug
 	case 'I':
-		level = faas.LevelInfo
+		return faas.LevelInfo
 	case 'W':
-		level = faas.LevelWarn
+		return faas.LevelWarn
 	case 'E':
-		level = faas.LevelError
-	default:
-		return faas.LevelInfo, line
+		return faas.LevelError
 	}
-	return level, strings.ReplaceAll(line[2:], string(LogBreak), "\n")
+	return ""
 }

@@ -12,11 +12,16 @@ package lang
 //
 // A worker speaks first: FrameReady. The server then sends FrameLoad once, and the worker answers FrameLoaded or
 // FrameFailed (meta: FailLoad or FailInit). After that the server sends FrameCall, one at a time, and the worker answers
-// each with FrameResult or FrameFailed under the same sequence number. End of file on the socket means: end.
+// each with FrameResult or FrameFailed under the same sequence number. End of file on the socket means: end. A worker
+// that is sent anything else ends with exit code 1.
+//
+// A worker may end at any time, and does so by itself: after FrameFailed when the function asked for it (sys.exit) or left
+// an error uncaught, and without an answer when the function ended the process or closed the socket.
 //
 // Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
-// that runs; a line that starts with LogMark carries its own level: LogMark, one level letter (D, I, W, E), the text, with
-// line ends inside the text written as LogBreak.
+// that runs; what was written before an answer is in the pipe before it. LogMark begins a line that carries its own
+// level: LogMark, one level letter (D, I, W, E), the text with line ends inside it written as LogBreak. It can stand
+// behind text that the function left without a line end. AppendLogLines reads all this.
 const (
 	ControlFD = 3
 

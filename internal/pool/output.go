@@ -124,8 +124,7 @@ func split(text []byte, marks []mark) []faas.LogLine {
 		for m+1 < len(marks) && marks[m+1].offset < next {
 			m++
 		}
-		level, said := lang.LogLine(string(line))
-		lines = append(lines, faas.LogLine{Time: marks[m].at, Level: level, Text: said})
+		lines = lang.AppendLogLines(lines, marks[m].at, string(line))
 		offset = next
 	}
 	return lines

@@ -2,12 +2,14 @@ package all
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/langtest"
 )
@@ -20,21 +22,57 @@ func installs(t testing.TB, l *lang.Language) []lang.Install {
 	return found
 }
 
-// The preferred, the newest and the oldest install of every language on this host pass the suite; with -short only the first does.
+// The newest, the oldest and the system's own install of every language pass the suite; with -short only the first does.
 func TestLanguages(t *testing.T) {
 	for _, l := range All() {
 		t.Run(l.ID, func(t *testing.T) {
 			found := installs(t, l)
-			if testing.Short() {
-				found = found[:1]
-			}
-			for _, in := range found {
+			for i, in := range found {
+				chosen := i == 0 || i == len(found)-1 || filepath.Dir(in.Path) == "/usr/bin"
+				if !chosen || i > 0 && testing.Short() {
+					continue
+				}
 				t.Run(in.Version, func(t *testing.T) {
 					t.Parallel()
 					langtest.Run(t, l, in)
 				})
 			}
 		})
+	}
+}
+
+// Every runtime name of FunctionGraph (reference, "Conventions") is served or refused with a reason, and none is unknown.
+func TestNames(t *testing.T) {
+	c := lang.NewCatalogue(t.Context(), lang.SearchDirs(os.Getenv("PATH")), All()...)
+	listed := map[string]lang.Info{}
+	for _, i := range c.List() {
+		listed[i.Name] = i
+	}
+	for _, name := range strings.Split("Java8,Java11,Java17,Python2.7,Python3.6,Python3.9,Python3.10,Go1.8,Go1.x,Node.js6.10,Node.js8.10,"+
+		"Node.js10.16,Node.js12.13,Node.js14.18,Node.js16.17,Node.js18.15,C#(.NET Core 2.0),C#(.NET Core 2.1),C#(.NET Core 3.1),"+
+		"C#(.NET Core 6.0),Custom,PHP7.3,PHP8.3,Cangjie1.0,http,Custom Image,Java21,Python3.12,Node.js20.15", ",") {
+		r, err := c.Resolve(name)
+		require.Contains(t, listed, name)
+		if err != nil {
+			require.Equal(t, faas.CodeUnsupported, faas.CodeOf(err), name)
+			require.Equal(t, lang.StatusMissing, listed[name].Status)
+			continue
+		}
+		require.Equal(t, listed[name].Path, r.Install.Path)
+		require.NotEmpty(t, r.Install.Version)
+	}
+}
+
+func TestSourceFile(t *testing.T) {
+	for handler, want := range map[string][2]string{
+		"index.handler":     {"index.py", "index.js"},
+		"src/index.handler": {"src/index.py", "src/index.js"},
+		"pkg.mod.handler":   {"pkg/mod.py", "pkg.mod.js"},
+	} {
+		for i, l := range All() {
+			require.NoError(t, l.CheckHandler("handler", handler))
+			require.Equal(t, want[i], l.SourceFile(handler))
+		}
 	}
 }
 

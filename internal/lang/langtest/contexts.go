@@ -115,8 +115,7 @@ exports.handler = async (event, context) => {
 func logLines(output []string) []faas.LogLine {
 	var lines []faas.LogLine
 	for _, line := range output {
-		level, text := lang.LogLine(line)
-		lines = append(lines, faas.LogLine{Level: level, Text: text})
+		lines = lang.AppendLogLines(lines, time.Time{}, line)
 	}
 	return lines
 }

@@ -64,6 +64,16 @@ exports.handler = async () => {
 			},
 		},
 		{
+			Name: "logger behind an unfinished line", Sources: source(
+				"def handler(event, context):\n    print('open', end='')\n    context.getLogger().error('bad')\n",
+				"exports.handler = async (event, context) => { process.stdout.write('open'); context.getLogger().error('bad'); };\n"),
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				result(t, w.Call(`{}`), `null`)
+				require.Equal(t, []faas.LogLine{{Level: faas.LevelInfo, Text: "open"}, {Level: faas.LevelError, Text: "bad"}}, logLines(w.Output()))
+			},
+		},
+		{
 			Name: "logging module", Sources: source(`
 import logging
 logging.basicConfig(level=logging.INFO)

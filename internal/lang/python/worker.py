@@ -29,7 +29,7 @@ MAX_LINE = 2000  # characters of one
 
 
 class Context(object):
-    """What a handler gets beside the event. What is the same for all calls stands on the class, set by prepare."""
+    """What a handler gets beside the event. What is the same for all calls stands on the class, set by _prepare."""
 
     alias = workflow_id = workflow_run_id = workflow_state_id = ""
 
@@ -38,7 +38,7 @@ class Context(object):
         self._deadline = deadline  # Unix milliseconds
 
     @classmethod
-    def prepare(cls, load, logger):
+    def _prepare(cls, load, logger):
         cls.project_id = load["project_id"]
         cls.package = load["package"]
         cls.function_name = load["function"]
@@ -433,7 +433,7 @@ def start(load, output):
     """Becomes the function: environment, import path, module, initializer. Gives the handler, or a (Fail byte, Failure)."""
     root = load["code_root"]
     logger = Logger(output.log)
-    Context.prepare(load, logger)
+    Context._prepare(load, logger)
     kind = FAIL_LOAD
     try:
         os.environ.update(load["env"] or {})

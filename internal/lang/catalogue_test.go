@@ -1,0 +1,124 @@
+package lang
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+func catalogue(t *testing.T, python, node []Install) *Catalogue {
+	t.Helper()
+	language := func(id, title, oldest string, versions []string, debian func(string) string, found []Install) *Language {
+		return &Language{
+			ID: id, Title: title, Prefix: title, Versions: versions, Oldest: oldest, Debian: debian,
+			Find: func(context.Context, []string) []Install { return found },
+		}
+	}
+	return NewCatalogue(t.Context(), nil,
+		language("python", "Python", "3.6", []string{"2.7", "3.6", "3.9", "3.10", "3.12"}, func(string) string { return "python3" }, python),
+		language("node", "Node.js", "12.13", []string{"10.16", "12.13", "18.15"}, func(v string) string { return "nodejs " + v }, node))
+}
+
+func TestResolve(t *testing.T) {
+	python := []Install{{Version: "3.13.0"}, {Version: "3.11.2", Path: "/usr/bin/python3.11"}, {Version: "3.11.7"}, {Version: "3.9.18"}}
+	c := catalogue(t, python, []Install{{Version: "20.20.2"}})
+	for name, want := range map[string]struct {
+		version string
+		exact   bool
+	}{
+		"Python3.6":    {"3.9.18", false},
+		"Python3.9":    {"3.9.18", true},
+		"Python3.10":   {"3.11.2", false}, // as near as 3.9, and newer
+		"Python3.12":   {"3.13.0", false}, // likewise
+		"Python3.11":   {"3.11.2", true},  // no name of FunctionGraph, but installed
+		"Python3.13":   {"3.13.0", true},
+		"Node.js20.20": {"20.20.2", true},
+	} {
+		r, err := c.Resolve(name)
+		require.NoError(t, err, name)
+		require.Equal(t, want.version, r.Install.Version, name)
+		require.Equal(t, want.exact, r.Exact, name)
+		require.Equal(t, name, r.Name)
+		require.Equal(t, want.exact, r.Notice() == "", name)
+	}
+	r, err := c.Resolve("Python3.6")
+	require.NoError(t, err)
+	require.Equal(t, "Python3.6 is served by Python 3.9.18, the nearest version installed on this host", r.Notice())
+}
+
+func TestResolveRefuses(t *testing.T) {
+	c := catalogue(t, nil, []Install{{Version: "20.20.2"}})
+	for name, want := range map[string]struct {
+		code faas.Code
+		text string
+	}{
+		"Python3.9":    {faas.CodeUnsupported, "Python3.9 needs Python 3, which is not installed on this host; install python3"},
+		"Python2.7":    {faas.CodeUnsupported, "Python2.7 needs Python 2.7, which is past its end of life and cannot run here; install python3 and name a runtime of Python 3.6 or newer"},
+		"Node.js18.15": {faas.CodeUnsupported, "Node.js18.15 needs Node.js 18, which is not installed on this host; install nodejs 18.15"},
+		"Node.js10.16": {faas.CodeUnsupported, "past its end of life"},
+		"Java8":        {faas.CodeUnsupported, "runtime Java8 is not available in this release"},
+		"Custom Image": {faas.CodeUnsupported, "not available in this release"},
+		"http":         {faas.CodeUnsupported, "not available in this release"},
+		"Node.js20.15": {faas.CodeInvalid, "not known"}, // neither a name in this catalogue nor installed
+		"Python3.11":   {faas.CodeInvalid, "not known"},
+		"Python3":      {faas.CodeInvalid, "not known"},
+		"Python3.9.1":  {faas.CodeInvalid, "not known"},
+		"Python03.9":   {faas.CodeInvalid, "not known"},
+		"python3.9":    {faas.CodeInvalid, "not known"},
+		"":             {faas.CodeInvalid, "not known"},
+		"COBOL":        {faas.CodeInvalid, `runtime "COBOL" is not known here`},
+	} {
+		_, err := c.Resolve(name)
+		require.Error(t, err, name)
+		require.Equal(t, want.code, faas.CodeOf(err), "%s: %v", name, err)
+		require.Contains(t, err.Error(), want.text)
+		var e *faas.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, "runtime", e.Field)
+	}
+}
+
+func TestList(t *testing.T) {
+	c := catalogue(t, []Install{{Version: "3.11.2", Path: "/usr/bin/python3.11"}, {Version: "3.9.18", Path: "/p/3.9"}}, nil)
+	list := c.List()
+	byName := map[string]Info{}
+	var names []string
+	for _, i := range list {
+		byName[i.Name] = i
+		names = append(names, i.Name)
+	}
+	require.Len(t, byName, len(list), "a name is listed twice")
+	require.Equal(t, []string{"Python2.7", "Python3.6", "Python3.9", "Python3.10", "Python3.11", "Python3.12", "Node.js10.16", "Node.js12.13", "Node.js18.15"}, names[:9])
+	require.Equal(t, Info{Name: "Python3.9", Title: "Python 3.9", Status: StatusExact, Version: "3.9.18", Path: "/p/3.9"}, byName["Python3.9"])
+	require.Equal(t, StatusServed, byName["Python3.12"].Status)
+	require.Contains(t, byName["Python3.12"].Note, "3.11.2")
+	require.Equal(t, StatusMissing, byName["Node.js18.15"].Status)
+	require.Contains(t, byName["Node.js18.15"].Note, "install")
+	for _, i := range list {
+		require.Equal(t, i.Status == StatusExact, i.Note == "", "%+v", i)
+		require.Equal(t, i.Status == StatusMissing, i.Path == "", "%+v", i)
+	}
+}
+
+func TestCheckModuleHandler(t *testing.T) {
+	for _, h := range []string{"a.b", "index.handler", "src/index.handler", "pkg.mod.handler", "my-func.handler", "a/b/c_d.e1", "index.$f", "文件.处理"} {
+		require.NoError(t, CheckModuleHandler("handler", h), h)
+		file, function := SplitHandler(h)
+		require.Equal(t, h, file+"."+function)
+		require.NotContains(t, function, ".")
+	}
+	long := "index." + strings.Repeat("h", 123)
+	for _, h := range []string{"", "a", "ab", "handler", ".h", "index.", "/index.handler", "../index.handler", "src/../index.handler", "src//index.handler", "a..b", "index.1x", "a b.c", "a.b\n", "a\x00.b", "index.handler/", long} {
+		err := CheckModuleHandler("initializer_handler", h)
+		require.Error(t, err, "%q", h)
+		require.Equal(t, faas.CodeInvalid, faas.CodeOf(err))
+		var e *faas.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, "initializer_handler", e.Field)
+	}
+	require.NoError(t, CheckModuleHandler("handler", long[:128]))
+}
