@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -76,9 +77,7 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 // CodeNotFound, field "alias", as no alias can be made yet; CodeInvalid, field "memory_size", for a call that asks
 // for another size of a function whose owner did not allow that.
 func (i *Invoker) resolve(ctx context.Context, r Request) (*faas.Function, error) {
-	if r.Key.Version == "" {
-		r.Key.Version = faas.Latest
-	}
+	r.Key.Version = cmp.Or(r.Key.Version, faas.Latest)
 	f, err := i.function(ctx, r.Key)
 	switch {
 	case err != nil:
