@@ -199,7 +199,7 @@ type customImage struct {
 // checkCustomImage refuses an image that is to run: storing it in silence would promise what cannot be kept.
 func checkCustomImage(c *customImage) string {
 	if c.Enabled {
-		return "cannot be enabled: this server runs no container images; one with enabled set is refused"
+		return "cannot be enabled: this server runs no container images"
 	}
 	return ""
 }
