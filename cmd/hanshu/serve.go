@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -48,10 +46,9 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.`,
 
 func serve(cmd *cobra.Command, cfg config.Config, envErr error) error {
 	if err := errors.Join(envErr, cfg.Validate()); err != nil {
-		return err
+		return usagef("%v", err)
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx := cmd.Context()
 	s, err := app.New(ctx, cfg, version, app.NewLog(cfg, cmd.ErrOrStderr()))
 	if err != nil {
 		return err
