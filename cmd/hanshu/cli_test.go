@@ -79,9 +79,7 @@ func TestCommands(t *testing.T) {
 		require.NotEmpty(t, cmd.Long, cmd.Name())
 		require.NotEmpty(t, cmd.Example, cmd.Name())
 		require.NotNil(t, cmd.Args, cmd.Name())
-		if cmd.Name() != "serve" {
-			require.Contains(t, cmd.Long, "Exit codes:", cmd.Name())
-		}
+		require.Contains(t, cmd.Long, "Exit codes:", cmd.Name())
 	}
 	for _, name := range []string{"serve", "login", "logout", "token", "new", "deploy", "invoke", "list", "show", "logs", "delete", "runtimes",
 		"doctor", "version", "exit-codes", "completion"} {
@@ -231,5 +229,25 @@ func TestAsking(t *testing.T) {
 		root.SetArgs([]string{"delete", "f", "--admin-file", file})
 		require.Equal(t, code, c.report(root.ExecuteContext(t.Context())), "%q: %s", answer, notes)
 		require.Contains(t, notes.String(), "[y/N]")
+	}
+}
+
+// TestMeter: a bar for big work where somebody watches, and nothing anywhere else.
+func TestMeter(t *testing.T) {
+	for _, tt := range []struct {
+		total         int64
+		watched, json bool
+		shown         bool
+	}{
+		{2 * bigWork, true, false, true}, {1000, true, false, false}, {2 * bigWork, false, false, false}, {2 * bigWork, true, true, false},
+	} {
+		c, out, notes := testCLI(nil)
+		c.watched, c.json = tt.watched, tt.json
+		m := newMeter(c, "sending", tt.total)
+		m.add(1000)
+		require.Equal(t, tt.shown, m.bar != nil, "%+v", tt)
+		m.end()
+		require.True(t, tt.shown || notes.Len() == 0, "%+v", tt)
+		require.Empty(t, out)
 	}
 }

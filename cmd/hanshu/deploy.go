@@ -60,7 +60,7 @@ tests/ or docs/*.md.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 	f.StringVar(&initHandler, "init-handler", "", "function to run once in a new instance; \"\" for none")
 	f.IntVar(&flags.MemorySize, "memory", 0, "memory of an instance in MB")
 	f.IntVar(&flags.Timeout, "timeout", 0, "longest time of a call in seconds")
-	f.StringArrayVar(&env, "env", nil, "NAME=VALUE for the function's user data; may be given again")
+	f.StringArrayVar(&env, "env", nil, "`NAME=VALUE` for the function's user data; may be given again")
 	return cmd
 }
 

@@ -113,13 +113,17 @@ func (c *cli) showRun(run client.Run) {
 	if run.Message != "" {
 		text += ": " + oneLine(run.Message)
 	}
-	c.logLine(run.Begun.Add(time.Duration(run.TookMS*float64(time.Millisecond))), "END", run.ID, text)
+	level := "END"
+	if run.Status != "ok" {
+		level = "FAIL"
+	}
+	c.logLine(run.Begun.Add(time.Duration(run.TookMS*float64(time.Millisecond))), level, run.ID, text)
 }
 
 func (c *cli) logLine(at time.Time, level, id, text string) {
 	word := fmt.Sprintf("%-5s", c.clean(level))
 	switch level {
-	case "ERROR":
+	case "ERROR", "FAIL":
 		word = c.paint(red, word)
 	case "WARN":
 		word = c.paint(yellow, word)

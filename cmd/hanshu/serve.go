@@ -14,12 +14,12 @@ func newServeCommand() *cobra.Command {
 	cfg, envErr := config.FromEnv(os.LookupEnv)
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the server",
+		Short: "run the server",
 		Long: `Run the server until it is interrupted.
 
 The first start makes the data directory and writes DIR/admin.json with the
 address and the credentials of the administrator. Every flag can be given as
-an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.`,
+an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHelp(exitOK, exitUsage, exitServer),
 		Example: `  hanshu serve
   hanshu serve --listen 0.0.0.0:8080 --data-dir /srv/hanshu
   hanshu serve --db postgres://hanshu@db.example/hanshu`,
