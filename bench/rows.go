@@ -65,11 +65,8 @@ func (m *measured) coldRows() []row {
 		name string
 		part float64
 	}{{"p50", 0.5}, {"p99", 0.99}} {
-		r := row{Line: m.Title + " cold, " + q.name, Unit: millisecond, Value: quantile(m.cold.Call, q.part), Floor: quantile(m.cold.Spawn, q.part)}
-		if r.Floor > 0 {
-			r.Ratio = r.Value / r.Floor
-		}
-		rows = append(rows, r)
+		value, floor := quantile(m.cold.Call, q.part), quantile(m.cold.Spawn, q.part)
+		rows = append(rows, row{Line: m.Title + " cold, " + q.name, Unit: millisecond, Value: value, Floor: floor, Ratio: over(value, floor)})
 	}
 	for _, part := range []struct {
 		name   string
@@ -87,19 +84,26 @@ func (b *bench) memoryRows() []row {
 		{Line: "server start to ready", Unit: millisecond, Value: ms(b.server.begun)},
 		{Line: lineRSSReady, Unit: mebibyte, Value: b.ready.RSS},
 		{Line: "server RSS, after first calls", Unit: mebibyte, Value: b.called.RSS},
-		{Line: lineRSSLoaded, Unit: mebibyte, Value: b.loaded.RSS, Floor: b.echoLoaded.RSS, Ratio: b.loaded.RSS / b.echoLoaded.RSS},
-		{Line: "server PSS, after load", Unit: mebibyte, Value: b.loaded.PSS, Floor: b.echoLoaded.PSS, Ratio: b.loaded.PSS / b.echoLoaded.PSS},
+		{Line: lineRSSLoaded, Unit: mebibyte, Value: b.loaded.RSS, Floor: b.echoLoaded.RSS, Ratio: over(b.loaded.RSS, b.echoLoaded.RSS)},
+		{Line: "server PSS, after load", Unit: mebibyte, Value: b.loaded.PSS, Floor: b.echoLoaded.PSS, Ratio: over(b.loaded.PSS, b.echoLoaded.PSS)},
 	}
 	for _, m := range b.langs {
 		floor := median(m.floorPSS)
-		first := row{Line: m.Title + " instance PSS, one warm", Unit: mebibyte, Value: median(m.firstPSS), Floor: floor}
-		loaded := row{Line: m.Title + " instance PSS, after load", Unit: mebibyte, Value: median(m.loadedPSS), Floor: floor}
-		if floor > 0 {
-			first.Ratio, loaded.Ratio = first.Value/floor, loaded.Value/floor
-		}
-		rows = append(rows, first, loaded, row{Line: m.Title + " instances after load", Unit: count, Value: float64(len(m.loadedPSS))})
+		first, loaded := median(m.firstPSS), median(m.loadedPSS)
+		rows = append(rows,
+			row{Line: m.Title + " instance PSS, one warm", Unit: mebibyte, Value: first, Floor: floor, Ratio: over(first, floor)},
+			row{Line: m.Title + " instance PSS, after load", Unit: mebibyte, Value: loaded, Floor: floor, Ratio: over(loaded, floor)},
+			row{Line: m.Title + " instances after load", Unit: count, Value: float64(len(m.loadedPSS))})
 	}
 	return rows
+}
+
+// over is a ratio; 0 when there is no floor.
+func over(value, floor float64) float64 {
+	if floor == 0 {
+		return 0
+	}
+	return value / floor
 }
 
 // faults counts wrong answers and errors, of floors too, and gives one of them.
