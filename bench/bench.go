@@ -149,10 +149,10 @@ func (b *bench) callOnce(ctx context.Context, to target) error {
 
 // rounds measures every server under every number of clients, turn about.
 func (b *bench) rounds(ctx context.Context) error {
-	places := []*place{b.echo}
+	places := b.places()
 	names := []string{"Go echo"}
 	for _, m := range b.langs {
-		places, names = append(places, m.floor, m.hanshu), append(names, m.Title+" floor", m.Title+" hanshu")
+		names = append(names, m.Title+" floor", m.Title+" hanshu")
 	}
 	for round := range b.opts.rounds {
 		warm := b.opts.warm

@@ -223,6 +223,15 @@ func TestFaultsAreCounted(t *testing.T) {
 	require.Equal(t, "cold", first)
 }
 
+func TestNewestRuntime(t *testing.T) {
+	list := []served{{"Go1.x", "exact", ""}, {"P3.6", "served", ""}, {"P3.9", "exact", ""}, {"P3.10", "exact", ""}, {"P3.12", "served", ""}, {"P4", "missing", ""}, {"Q1", "served", ""}}
+	for prefix, want := range map[string]string{"P3": "P3.10", "Q": "Q1", "P4": "", "R": ""} {
+		got, ok := newest(list, prefix)
+		require.Equal(t, want, got.Name)
+		require.Equal(t, want != "", ok)
+	}
+}
+
 func TestParseFlags(t *testing.T) {
 	o, err := parseFlags([]string{"-d", "1s", "-rounds", "2", "-json", "f"})
 	require.NoError(t, err)

@@ -36,6 +36,9 @@ func runFront(ctx context.Context, in *bufio.Reader, out io.Writer, args []strin
 		return err
 	}
 	defer w.stop()
+	if _, err := w.call([]byte("{}")); err != nil { // so that it has started when the address is told
+		return err
+	}
 	var mu sync.Mutex
 	return serveFloor(ctx, out, func(body []byte) ([]byte, error) {
 		mu.Lock()

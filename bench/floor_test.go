@@ -100,7 +100,7 @@ func TestLoadCountsFaults(t *testing.T) {
 	require.EqualValues(t, 1, c.wrong)
 	require.EqualValues(t, 2, c.errors)
 	require.Contains(t, c.first, "wrong answer")
-	require.EqualValues(t, calls.Load()-3, c.times.total+1, "the last one ends after the measured time")
+	require.InDelta(t, calls.Load()-3, c.times.total, 1, "the last one may end after the measured time")
 }
 
 func TestLoadGivesUp(t *testing.T) {

@@ -95,7 +95,8 @@ func run(ctx context.Context, opts options, out, log io.Writer) error {
 	}
 	rows := b.rows()
 	machine := describe()
-	fmt.Fprintf(out, "\n%s\n%d rounds of %v at each number of clients c; %v in all\n\n", machine, opts.rounds, opts.run, time.Since(began).Round(time.Second))
+	fmt.Fprintf(out, "\n%s\n%d rounds of %v at each number of clients c, %v in all; other programs used %.1f processors meanwhile\n\n",
+		machine, opts.rounds, opts.run, time.Since(began).Round(time.Second), b.foreign())
 	if err := writeTable(out, rows); err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (b *bench) writeJSON(name, machine string, rows []row) error {
 		samples[m.Title+" floor"], samples[m.Title+" hanshu"] = m.floor.Samples, m.hanshu.Samples
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"machine": machine, "at": time.Now().UTC().Format(time.RFC3339), "table": rows, "samples": samples, "cold": cold,
+		"machine": machine, "foreign": b.foreign(), "at": time.Now().UTC().Format(time.RFC3339), "table": rows, "samples": samples, "cold": cold,
 	}, "", "  ")
 	if err != nil {
 		return err

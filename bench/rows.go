@@ -106,15 +106,35 @@ func over(value, floor float64) float64 {
 	return value / floor
 }
 
-// faults counts wrong answers and errors, of floors too, and gives one of them.
-func (b *bench) faults() (wrong, errors int64, first string) {
+// places are all that was put under load.
+func (b *bench) places() []*place {
 	places := []*place{b.echo}
 	for _, m := range b.langs {
 		places = append(places, m.floor, m.hanshu)
+	}
+	return places
+}
+
+// foreign is the median, over all samples, of the processors that other programs used.
+func (b *bench) foreign() float64 {
+	var values []float64
+	for _, p := range b.places() {
+		for _, samples := range p.Samples {
+			for _, s := range samples {
+				values = append(values, s.Foreign)
+			}
+		}
+	}
+	return median(values)
+}
+
+// faults counts wrong answers and errors, of floors too, and gives one of them.
+func (b *bench) faults() (wrong, errors int64, first string) {
+	for _, m := range b.langs {
 		wrong += m.cold.Wrong
 		first = cmp.Or(first, m.cold.First)
 	}
-	for _, p := range places {
+	for _, p := range b.places() {
 		for _, samples := range p.Samples {
 			for _, s := range samples {
 				wrong += s.Wrong

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -51,12 +52,10 @@ func startServer(ctx context.Context, binary, dir string) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; `make build` makes it", err)
 	}
-	printed := drain(p)
 	s := &server{process: p, address: address}
-	if err := s.ready(ctx, printed.done); err != nil {
+	if err := s.ready(ctx, drain(p)); err != nil {
 		s.stop()
-		<-printed.done
-		return nil, fmt.Errorf("%s is not ready: %w; it printed:\n%s", binary, err, &printed.text)
+		return nil, fmt.Errorf("%s is not ready: %w", binary, err)
 	}
 	s.begun = time.Since(began)
 	text, err := os.ReadFile(filepath.Join(data, "admin.json"))
@@ -73,21 +72,14 @@ func startServer(ctx context.Context, binary, dir string) (*server, error) {
 	return s, nil
 }
 
-// printed is what a process printed; text may be read when done is closed.
-type printed struct {
-	text bytes.Buffer
-	done chan struct{}
-}
-
-// drain reads what the process prints until it ends, and keeps the beginning.
-func drain(p *process) *printed {
-	out := &printed{done: make(chan struct{})}
+// drain reads what the process prints, until it ends. What went wrong stands on standard error, which is the bench's own.
+func drain(p *process) (gone <-chan struct{}) {
+	done := make(chan struct{})
 	go func() {
-		defer close(out.done)
-		_, _ = io.CopyN(&out.text, p.lines, 64<<10) // the end is no error here
-		_, _ = io.Copy(io.Discard, p.lines)
+		defer close(done)
+		_, _ = io.Copy(io.Discard, p.lines) // the end is no error here
 	}()
-	return out
+	return done
 }
 
 func freeAddress(ctx context.Context) (string, error) {
@@ -186,7 +178,8 @@ type served struct {
 	Path   string `json:"path"`   // of the interpreter
 }
 
-// runtime gives a runtime of a language that this host serves, by the version it names if there is one.
+// runtime gives a runtime of a language that this host serves: the newest of those that are served by the version they name,
+// if there is one. The server lists them in the order of their versions.
 func (s *server) runtime(ctx context.Context, prefix string) (served, error) {
 	var list struct {
 		Runtimes []served `json:"runtimes"`
@@ -194,19 +187,22 @@ func (s *server) runtime(ctx context.Context, prefix string) (served, error) {
 	if err := s.api(ctx, http.MethodGet, "/admin/v1/runtimes", nil, &list); err != nil {
 		return served{}, err
 	}
-	var best served
-	for _, r := range list.Runtimes {
-		if !strings.HasPrefix(r.Name, prefix) || r.Status != "exact" && r.Status != "served" {
-			continue
-		}
-		if best = r; r.Status == "exact" {
-			break
-		}
-	}
-	if best.Name == "" {
+	best, ok := newest(list.Runtimes, prefix)
+	if !ok {
 		return served{}, fmt.Errorf("no runtime %s* on this host", prefix)
 	}
 	return best, nil
+}
+
+func newest(list []served, prefix string) (served, bool) {
+	for _, status := range []string{"exact", "served"} {
+		for _, r := range slices.Backward(list) {
+			if strings.HasPrefix(r.Name, prefix) && r.Status == status {
+				return r, true
+			}
+		}
+	}
+	return served{}, false
 }
 
 // create makes a function of a language and gives the place where it is called.

@@ -16,6 +16,8 @@ def handler(event):
     return event
 
 
-while body := frame():
+body = frame()
+while body:
     answer = json.dumps(handler(json.loads(body))).encode()
     os.write(3, len(answer).to_bytes(4, "big") + answer)
+    body = frame()
