@@ -73,7 +73,7 @@ func (m *measured) coldRows() []row {
 		values []float64
 	}{{"queue", m.cold.Queue}, {"init", m.cold.Init}, {"run", m.cold.Run}} {
 		if len(part.values) > 0 {
-			rows = append(rows, row{Line: m.Title + " cold, of that " + part.name, Unit: millisecond, Value: median(part.values)})
+			rows = append(rows, row{Line: m.Title + " cold, of that " + part.name, Unit: millisecond, Value: quantile(part.values, 0.5)})
 		}
 	}
 	return rows
