@@ -29,6 +29,8 @@ type group struct {
 	parent *groups
 	name   string
 	dir    *os.File // the v2 folder, for CLONE_INTO_CGROUP; nil on v1
+
+	patient bool
 }
 
 const cpuPeriod = 100_000 // us
@@ -218,16 +220,53 @@ func (gr *group) joinFiles() ([]*os.File, error) {
 	return files, nil
 }
 
-// setCPU sets the processor share in thousandths of a core.
+// setCPU sets the processor share in thousandths of a core, and ends patience.
 func (gr *group) setCPU(millis int) error {
 	quota := strconv.Itoa(millis * cpuPeriod / 1000)
 	if gr.parent.v2 != "" {
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod))
+		return errors.Join(gr.weigh("cpu.weight", "100"),
+			writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod)))
 	}
 	if !gr.parent.has("cpu") {
 		return nil
 	}
-	return gr.write("cpu", "cpu.cfs_quota_us", quota)
+	return errors.Join(gr.weigh("cpu.shares", "1024"), gr.write("cpu", "cpu.cfs_quota_us", quota))
+}
+
+// setPatient lets every other group have the processor first.
+func (gr *group) setPatient() error {
+	gr.patient = true
+	if gr.parent.v2 != "" {
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), "1")
+	}
+	if !gr.parent.has("cpu") {
+		return nil
+	}
+	return gr.write("cpu", "cpu.shares", "2")
+}
+
+// weigh undoes setPatient.
+func (gr *group) weigh(file, value string) error {
+	if !gr.patient {
+		return nil
+	}
+	gr.patient = false
+	if gr.parent.v2 != "" {
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, file), value)
+	}
+	return gr.write("cpu", file, value)
+}
+
+// setMemory changes the limit of memory, in bytes.
+func (gr *group) setMemory(bytes int64) error {
+	value := strconv.FormatInt(bytes, 10)
+	if gr.parent.v2 != "" {
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "memory.max"), value)
+	}
+	if !gr.parent.has("memory") {
+		return nil
+	}
+	return gr.write("memory", "memory.limit_in_bytes", value)
 }
 
 // memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell.
