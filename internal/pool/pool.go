@@ -76,6 +76,7 @@ type Pool struct {
 	quit  chan struct{}
 	ended chan struct{}
 	stats stats
+	load  hostLoad
 }
 
 type stats struct {

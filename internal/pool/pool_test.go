@@ -246,7 +246,7 @@ func TestHostile(t *testing.T) {
 			close(stop)
 			require.NoError(t, <-wrong)
 			again := h.call(t, h.function(t, echo), `"still here"`)
-			require.Equal(t, `"still here"`, string(again.Output))
+			require.Equal(t, `"still here"`, string(again.Output), "%+v", again.Failure)
 		})
 	}
 }
@@ -465,4 +465,42 @@ func TestPreparedWorkersBecomeFunctions(t *testing.T) {
 		}
 	}
 	require.Positive(t, fast, "no call was served by a waiting worker")
+}
+
+// TestQueueOfShortCallsDoesNotBringInstancesWithoutEnd: more instances than processors do not make short calls of the
+// processor any faster.
+func TestQueueOfShortCallsDoesNotBringInstancesWithoutEnd(t *testing.T) {
+	h := newHouse(t, nil)
+	f := h.function(t, "def handler(e, c):\n    return sum(range(2000))\n")
+	f.Spec.MemoryMB = 1792
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			for range 100 {
+				if res, err := h.try(t.Context(), f, `1`); err != nil || res.Failure != nil {
+					t.Errorf("%v %+v", err, res)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	require.Less(t, len(h.driver.all()), 24)
+}
+
+// TestWaitingCallsBringInstances: calls that wait for something else than the processor run side by side.
+func TestWaitingCallsBringInstances(t *testing.T) {
+	h := newHouse(t, nil)
+	f := h.function(t, "import time\ndef handler(e, c):\n    time.sleep(1)\n    return 1\n")
+	begun := time.Now()
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			if res, err := h.try(t.Context(), f, `1`); err != nil || res.Failure != nil {
+				t.Errorf("%v %+v", err, res)
+			}
+		})
+	}
+	group.Wait()
+	require.Less(t, time.Since(begun), 8*time.Second, "sixteen calls of a second each")
 }

@@ -28,7 +28,7 @@ type Spec struct {
 	Dir     string   // working directory inside the sandbox
 	Mounts  []Mount  // beside the system view, read-only
 	Empty   []string // folders made empty, for Attach
-	Patient bool     // it may wait: it comes up when nothing else wants the processor, until SetCPU
+	Patient bool     // until Attach it gets the processor only when nothing else wants it
 
 	MemoryBytes int64 // whole tree, /tmp included
 	CPUMillis   int   // thousandths of a core; 0 for no limit

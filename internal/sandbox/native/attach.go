@@ -76,7 +76,7 @@ func (in *instance) Attach(m sandbox.Mount, memoryBytes, tmpBytes int64) error {
 	if d.detached == nil {
 		return errors.ErrUnsupported
 	}
-	if err := in.group.setMemory(memoryBytes); err != nil {
+	if err := errors.Join(in.group.endPatience(), in.group.setMemory(memoryBytes)); err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
 	tree, err := cloneTree(m.Source)

@@ -29,8 +29,6 @@ type group struct {
 	parent *groups
 	name   string
 	dir    *os.File // the v2 folder, for CLONE_INTO_CGROUP; nil on v1
-
-	patient bool
 }
 
 const cpuPeriod = 100_000 // us
@@ -220,41 +218,35 @@ func (gr *group) joinFiles() ([]*os.File, error) {
 	return files, nil
 }
 
-// setCPU sets the processor share in thousandths of a core, and ends patience.
+// setCPU sets the processor share in thousandths of a core.
 func (gr *group) setCPU(millis int) error {
 	quota := strconv.Itoa(millis * cpuPeriod / 1000)
 	if gr.parent.v2 != "" {
-		return errors.Join(gr.weigh("cpu.weight", "100"),
-			writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod)))
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod))
 	}
 	if !gr.parent.has("cpu") {
 		return nil
 	}
-	return errors.Join(gr.weigh("cpu.shares", "1024"), gr.write("cpu", "cpu.cfs_quota_us", quota))
+	return gr.write("cpu", "cpu.cfs_quota_us", quota)
 }
 
 // setPatient lets every other group have the processor first.
 func (gr *group) setPatient() error {
-	gr.patient = true
-	if gr.parent.v2 != "" {
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), "1")
-	}
-	if !gr.parent.has("cpu") {
-		return nil
-	}
-	return gr.write("cpu", "cpu.shares", "2")
+	return gr.weigh("1", "2")
 }
 
-// weigh undoes setPatient.
-func (gr *group) weigh(file, value string) error {
-	if !gr.patient {
-		return nil
+// endPatience undoes setPatient.
+func (gr *group) endPatience() error { return gr.weigh("100", "1024") }
+
+// weigh sets what the group gets of a processor that others want too.
+func (gr *group) weigh(v2, v1 string) error {
+	switch {
+	case gr.parent.v2 != "":
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), v2)
+	case gr.parent.has("cpu"):
+		return gr.write("cpu", "cpu.shares", v1)
 	}
-	gr.patient = false
-	if gr.parent.v2 != "" {
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, file), value)
-	}
-	return gr.write("cpu", file, value)
+	return nil
 }
 
 // setMemory changes the limit of memory, in bytes.
