@@ -230,6 +230,37 @@ func (gr *group) setCPU(millis int) error {
 	return gr.write("cpu", "cpu.cfs_quota_us", quota)
 }
 
+// setPatient lets every other group have the processor first.
+func (gr *group) setPatient() error {
+	return gr.weigh("1", "2")
+}
+
+// endPatience undoes setPatient.
+func (gr *group) endPatience() error { return gr.weigh("100", "1024") }
+
+// weigh sets what the group gets of a processor that others want too.
+func (gr *group) weigh(v2, v1 string) error {
+	switch {
+	case gr.parent.v2 != "":
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), v2)
+	case gr.parent.has("cpu"):
+		return gr.write("cpu", "cpu.shares", v1)
+	}
+	return nil
+}
+
+// setMemory changes the limit of memory, in bytes.
+func (gr *group) setMemory(bytes int64) error {
+	value := strconv.FormatInt(bytes, 10)
+	if gr.parent.v2 != "" {
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "memory.max"), value)
+	}
+	if !gr.parent.has("memory") {
+		return nil
+	}
+	return gr.write("memory", "memory.limit_in_bytes", value)
+}
+
 // memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell.
 func (gr *group) memoryPeak() int64 {
 	path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.max_usage_in_bytes")

@@ -126,6 +126,11 @@ func buildView(s *initspec.Spec) error {
 			return err
 		}
 	}
+	for _, f := range s.Folders {
+		if err := os.MkdirAll(root+f, 0o755); err != nil {
+			return err
+		}
+	}
 	for _, d := range s.Devices {
 		if err := placeDevice(d); err != nil {
 			return fmt.Errorf("show %s: %w", d, err)
