@@ -28,7 +28,7 @@ func main() {
 	runtime.LockOSThread() // credentials, filters and groups are per thread; exec keeps this one's
 	err := run()
 	// Reached only on failure: exec does not return.
-	unix.Write(initspec.FDStatus, []byte(err.Error()))
+	_, _ = unix.Write(initspec.FDStatus, []byte(err.Error()))
 	os.Exit(125)
 }
 
