@@ -44,6 +44,9 @@ type instance struct {
 	idleSince time.Time // guarded by the group
 }
 
+// loadBurst is how long code may load without its limit of the processor, which would make every first call slower.
+const loadBurst = time.Second
+
 // liveness is what became of an instance in a call.
 type liveness int
 
@@ -54,19 +57,15 @@ const (
 )
 
 // startInstance starts a sandbox for a group's function and loads the code. The code's own failure to load comes as a
-// result, everyone else's as an error. The place that was reserved for it is given back when its process is gone.
-func (p *Pool) startInstance(g *group) (*instance, *faas.Result, error) {
-	variables, err := p.cfg.Variables.Variables(g.function)
+// result, everyone else's as an error. The place that was reserved for it is given back when its process is gone. up is
+// called once, when the process has come up or will not: what follows is the owner's code, and may take its time.
+func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, error) {
+	in, err := p.bootInstance(g)
+	up()
 	if err != nil {
-		p.unreserve()
-		return nil, nil, fmt.Errorf("read user data: %w", err)
-	}
-	in, err := p.startBox(g)
-	if err != nil {
-		p.unreserve()
 		return nil, nil, startError(err)
 	}
-	failed, err := in.load(g, p.cfg.StartTimeout, variables)
+	failed, err := in.load(g)
 	if failed == nil && err == nil {
 		err = in.box.SetCPU(faas.CPUMillis(g.key.memoryMB))
 	}
@@ -76,6 +75,20 @@ func (p *Pool) startInstance(g *group) (*instance, *faas.Result, error) {
 		return nil, failed, startError(err)
 	}
 	return in, nil, nil
+}
+
+// bootInstance starts a sandbox and waits for its worker to come up.
+func (p *Pool) bootInstance(g *group) (*instance, error) {
+	in, err := p.startBox(g)
+	if err != nil {
+		p.unreserve()
+		return nil, err
+	}
+	if err := in.boot(p.cfg.StartTimeout); err != nil {
+		in.retire()
+		return nil, err
+	}
+	return in, nil
 }
 
 // startBox starts the sandbox and follows it to its end.
@@ -100,6 +113,9 @@ func (p *Pool) startBox(g *group) (*instance, error) {
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()
+	if p.ctx.Err() != nil { // killAll may have gone by already
+		box.Kill()
+	}
 	p.work.Go(out.follow)
 	p.work.Go(func() {
 		<-box.Done()
@@ -140,14 +156,24 @@ func startError(err error) error {
 	return &faas.Error{Code: faas.CodeStart, Message: "no instance could be started", Err: err}
 }
 
-// load waits for the worker to come up and has it become the function.
-func (in *instance) load(g *group, startTimeout time.Duration, variables map[string]string) (*faas.Result, error) {
-	_ = in.conn.SetDeadline(time.Now().Add(startTimeout))
-	if frame, err := lang.ReadFrame(in.reader, nil, maxFrame); err != nil || frame.Type != lang.FrameReady {
-		in.box.Kill()
-		<-in.box.Done()
-		lines, _ := in.output.take()
-		return nil, fmt.Errorf("the worker did not come up (%v); exit %+v; it said %v", err, in.box.Exit(), lines)
+// boot waits for the worker to come up. An error leaves it dead.
+func (in *instance) boot(limit time.Duration) error {
+	_ = in.conn.SetDeadline(time.Now().Add(limit))
+	frame, err := lang.ReadFrame(in.reader, nil, maxFrame)
+	if err == nil && frame.Type == lang.FrameReady {
+		return nil
+	}
+	in.box.Kill()
+	<-in.box.Done()
+	lines, _ := in.output.take()
+	return fmt.Errorf("the worker did not come up (%v); exit %+v; it said %v", err, in.box.Exit(), lines)
+}
+
+// load has the worker become the function. The failure to do so is a result; an error is a fault of the platform.
+func (in *instance) load(g *group) (*faas.Result, error) {
+	variables, err := g.pool.cfg.Variables.Variables(g.function)
+	if err != nil {
+		return nil, fmt.Errorf("read user data: %w", err)
 	}
 	f, begun := g.function, time.Now()
 	budget := f.Spec.Timeout
@@ -155,8 +181,10 @@ func (in *instance) load(g *group, startTimeout time.Duration, variables map[str
 		budget = f.Spec.InitTimeout
 	}
 	_ = in.conn.SetDeadline(begun.Add(budget))
+	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
+	defer burst.Stop()
 	message := lang.AppendLoad(nil, loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables))
-	_, err := in.conn.Write(message)
+	_, err = in.conn.Write(message)
 	var frame lang.Frame
 	if err == nil {
 		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
