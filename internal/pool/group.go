@@ -109,10 +109,13 @@ func (g *group) await(ctx context.Context, deadline time.Time, w *waiter) (lease
 	}
 }
 
+// patience is how long a call waits before it asks for another instance: about the time of a start. Where many wait, each
+// one asks less often, so that a long queue costs no processor.
 func (g *group) patience() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return min(max(g.startCost, 25*time.Millisecond), 100*time.Millisecond)
+	one := min(max(g.startCost, 25*time.Millisecond), 100*time.Millisecond)
+	return min(one*time.Duration(1+len(g.waiters)/16), time.Second)
 }
 
 // grow starts instances for a queue in which a call has waited for long: as many as there are, so that their number
@@ -174,26 +177,60 @@ func (g *group) startOne() {
 // bringUp starts and loads an instance and hands it to the call that has waited longest.
 func (g *group) bringUp() {
 	g.pool.starts <- struct{}{}
-	begun := time.Now()
-	in, failed, err := g.pool.startInstance(g)
-	took := time.Since(begun)
-	<-g.pool.starts
-	g.mu.Lock()
-	g.starting--
-	if in == nil {
-		w := g.nextWaiter()
-		g.mu.Unlock()
-		g.pool.stats.failed.Inc()
-		if w != nil {
-			w.granted <- grant{lease: lease{failed: failed}, err: err}
-		}
-		g.shrink()
+	if !g.wanted() {
+		<-g.pool.starts
+		g.pool.unreserve()
+		g.giveUpStart()
 		return
 	}
+	begun := time.Now()
+	in, failed, err := g.pool.startInstance(g, func() { <-g.pool.starts })
+	if in == nil {
+		g.pool.stats.failed.Inc()
+		if err != nil && g.pool.ctx.Err() == nil {
+			g.pool.cfg.Log.Error("no instance could be started", "function", g.function.Name, "err", err)
+		}
+		g.failStart(failed, err)
+		return
+	}
+	took := time.Since(begun)
 	g.pool.stats.start.Observe(took)
+	g.mu.Lock()
+	g.starting--
 	g.startCost = average(g.startCost, took)
 	g.mu.Unlock()
 	g.offer(in, true)
+}
+
+// wanted tells whether calls still wait: a start may stand in line for long.
+func (g *group) wanted() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiters) > 0
+}
+
+// giveUpStart takes a start back that was never made.
+func (g *group) giveUpStart() {
+	g.mu.Lock()
+	g.starting--
+	g.mu.Unlock()
+	g.shrink()
+}
+
+// failStart tells the longest waiting call that a start has failed. Code that does not load, in a group where none has
+// loaded, is no better for the others: all are told, and not each one costs a start.
+func (g *group) failStart(failed *faas.Result, err error) {
+	told := grant{lease: lease{failed: failed}, err: err}
+	g.mu.Lock()
+	loaded := g.total - g.starting
+	g.starting--
+	if failed != nil && loaded == 0 {
+		g.dismiss(told)
+	} else if w := g.nextWaiter(); w != nil {
+		w.granted <- told
+	}
+	g.mu.Unlock()
+	g.shrink()
 }
 
 // shrink notes that an instance has gone, and starts another when calls wait and none is on its way.
@@ -203,16 +240,16 @@ func (g *group) shrink() {
 	g.total--
 	switch {
 	case g.superseded && g.total == 0:
-		g.dismiss(errAgain)
+		g.dismiss(grant{err: errAgain})
 	case g.worthStarting():
 		g.startOne()
 	}
 }
 
-// dismiss ends every wait with err. g.mu is held.
-func (g *group) dismiss(err error) {
+// dismiss ends every wait alike. g.mu is held.
+func (g *group) dismiss(all grant) {
 	for _, w := range g.waiters {
-		w.granted <- grant{err: err}
+		w.granted <- all
 	}
 	g.waiters = nil
 }
@@ -276,7 +313,7 @@ func (g *group) supersede() {
 	g.idle = nil
 	g.total -= len(idle)
 	if g.total == 0 {
-		g.dismiss(errAgain)
+		g.dismiss(grant{err: errAgain})
 	}
 	g.mu.Unlock()
 	for _, in := range idle {
@@ -288,7 +325,7 @@ func (g *group) supersede() {
 func (g *group) refuseWaiters(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.dismiss(err)
+	g.dismiss(grant{err: err})
 }
 
 // retireIdle retires the instances that have idled since before a time.

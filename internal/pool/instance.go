@@ -48,6 +48,9 @@ type instance struct {
 	idleSince time.Time // guarded by the group
 }
 
+// loadBurst is how long code may load without its limit of the processor, which would make every first call slower.
+const loadBurst = time.Second
+
 // liveness is what became of an instance in a call.
 type liveness int
 
@@ -59,19 +62,16 @@ const (
 
 // startInstance makes an instance of a group's function: of a worker that waits, or from nothing. The code's own failure
 // to load comes as a result, everyone else's as an error. The place that was reserved for it is given back when its
-// process is gone.
-func (p *Pool) startInstance(g *group) (*instance, *faas.Result, error) {
-	variables, err := p.cfg.Variables.Variables(g.function)
-	if err != nil {
-		p.unreserve()
-		return nil, nil, fmt.Errorf("read user data: %w", err)
-	}
+// process is gone. up is called once, when the process has come up or will not: what follows is the owner's code, and may
+// take its time.
+func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, error) {
 	in, err := p.comeUp(g)
+	up()
 	if err != nil {
 		return nil, nil, startError(err)
 	}
-	failed := in.load(g, variables)
-	if failed == nil {
+	failed, err := in.load(g)
+	if failed == nil && err == nil {
 		err = in.box.SetCPU(faas.CPUMillis(g.key.memoryMB))
 	}
 	if failed != nil || err != nil {
@@ -134,6 +134,9 @@ func (p *Pool) startBox(spec sandbox.Spec, rt lang.Runtime, release func()) (*in
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()
+	if p.ctx.Err() != nil { // killAll may have gone by already
+		box.Kill()
+	}
 	p.work.Go(out.follow)
 	p.work.Go(func() {
 		<-box.Done()
@@ -170,7 +173,7 @@ func startError(err error) error {
 	return &faas.Error{Code: faas.CodeStart, Message: "no instance could be started", Err: err}
 }
 
-// awaitReady waits until the worker has come up.
+// awaitReady waits until the worker has come up. An error leaves it dead.
 func (in *instance) awaitReady(timeout time.Duration) error {
 	_ = in.conn.SetDeadline(time.Now().Add(timeout))
 	frame, err := lang.ReadFrame(in.reader, nil, maxFrame)
@@ -183,16 +186,22 @@ func (in *instance) awaitReady(timeout time.Duration) error {
 	return fmt.Errorf("the worker did not come up (%v); exit %+v; it said %v", err, in.box.Exit(), lines)
 }
 
-// load has a worker become the group's function. It gives nil, or how the code failed.
-func (in *instance) load(g *group, variables map[string]string) *faas.Result {
+// load has the worker become the function. The failure to do so is a result; an error is a fault of the platform.
+func (in *instance) load(g *group) (*faas.Result, error) {
+	variables, err := g.pool.cfg.Variables.Variables(g.function)
+	if err != nil {
+		return nil, fmt.Errorf("read user data: %w", err)
+	}
 	f, begun := g.function, time.Now()
 	budget := f.Spec.Timeout
 	if f.Spec.InitHandler != "" {
 		budget = f.Spec.InitTimeout
 	}
 	_ = in.conn.SetDeadline(begun.Add(budget))
+	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
+	defer burst.Stop()
 	message := lang.AppendLoad(nil, loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables))
-	_, err := in.conn.Write(message)
+	_, err = in.conn.Write(message)
 	var frame lang.Frame
 	if err == nil {
 		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
@@ -207,14 +216,14 @@ func (in *instance) load(g *group, variables map[string]string) *faas.Result {
 	case err != nil:
 		res.Failure = in.fate(err)
 	case frame.Type == lang.FrameLoaded:
-		return nil
+		return nil, nil
 	case frame.Type == lang.FrameFailed:
 		res.Failure = in.reported(frame)
 	default:
 		res.Failure = in.broken(errUnexpected)
 	}
 	in.report(res)
-	return res
+	return res, nil
 }
 
 func initTimeout(f *faas.Function) *faas.Failure {

@@ -11,11 +11,20 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-// maxLogBytes is what is kept of the log of one call: the newest; the rest is counted.
-const maxLogBytes = 256 << 10
+// What is kept of the log of one call: the newest; the rest is counted in bytes.
+const (
+	maxLogBytes = 256 << 10
+	maxLogLines = 10_000
+)
 
 // maxLineBytes is where a log line is split (FunctionGraph reference 5.2).
 const maxLineBytes = 90 << 10
+
+// maxPipeBytes is the most that a pipe holds: what a process may set without privilege, by the kernel's default.
+const maxPipeBytes = 1 << 20
+
+// maxMarks bounds the times kept for what is held.
+const maxMarks = 1000
 
 // output reads what a worker prints. The pipe is read all the time, so that a worker never blocks on it; take gives what
 // has come since the last take. A worker writes before it answers, so whatever a call printed is in the pipe, and so
@@ -47,14 +56,24 @@ func newOutput(f *os.File) (*output, error) {
 // follow reads until every writer has closed the pipe or the file is closed.
 func (o *output) follow() {
 	_ = o.raw.Read(func(fd uintptr) bool {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		return o.readAll(int(fd)) // false: wait until there is more
+		for {
+			n, end := o.read(int(fd))
+			if end || n == 0 {
+				return end // false: wait until there is more
+			}
+		}
 	})
 }
 
-// readAll takes what is in the pipe and tells whether the pipe has ended. o.mu is held.
-func (o *output) readAll(fd int) (end bool) {
+// read takes one piece, so that take gets its turn beside a worker that never stops printing.
+func (o *output) read(fd int) (n int, end bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.readLocked(fd)
+}
+
+// readLocked takes one piece and tells its size, 0 for none just now, and whether the pipe has ended. o.mu is held.
+func (o *output) readLocked(fd int) (n int, end bool) {
 	if o.chunk == nil {
 		o.chunk = make([]byte, 4<<10)
 	}
@@ -64,49 +83,84 @@ func (o *output) readAll(fd int) (end bool) {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
-			return false
+			return 0, false
 		case err != nil || n == 0:
-			return true
+			return 0, true
 		}
 		o.hold(o.chunk[:n])
 		if n == len(o.chunk) && n < 64<<10 {
 			o.chunk = make([]byte, 64<<10) // a worker that prints much
 		}
+		return n, false
 	}
 }
 
 func (o *output) hold(b []byte) {
+	now := time.Now()
 	if len(o.held)+len(b) > 2*maxLogBytes {
 		cut := len(o.held) + len(b) - maxLogBytes
 		o.dropped += int64(cut)
 		o.held = append(o.held[:0], o.held[cut:]...)
-		o.marks = append(o.marks[:0], mark{0, time.Now()})
+		o.marks = append(o.marks[:0], mark{0, now})
 	} else {
-		o.marks = append(o.marks, mark{len(o.held), time.Now()})
+		o.mark(now)
 	}
 	o.held = append(o.held, b...)
+}
+
+// mark notes when the next bytes came. Of too many marks every second one goes: the lines behind it count as of the one
+// before.
+func (o *output) mark(now time.Time) {
+	if len(o.marks) == maxMarks {
+		for i := range maxMarks / 2 {
+			o.marks[i] = o.marks[2*i]
+		}
+		o.marks = o.marks[:maxMarks/2]
+	}
+	o.marks = append(o.marks, mark{len(o.held), now})
 }
 
 // take gives the lines that have come since the last take, and how many bytes of them are lost.
 func (o *output) take() (lines []faas.LogLine, dropped int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_ = o.raw.Control(func(fd uintptr) { o.readAll(int(fd)) })
+	_ = o.raw.Control(func(fd uintptr) {
+		for left := maxPipeBytes; left > 0; { // what was printed before the answer is among these
+			n, _ := o.readLocked(int(fd))
+			if n == 0 {
+				return
+			}
+			left -= n
+		}
+	})
 	if len(o.held) == 0 {
 		return nil, 0
 	}
 	text, marks := o.held, o.marks
-	dropped = o.dropped
-	if over := len(text) - maxLogBytes; over > 0 {
-		dropped += int64(over)
-		text = text[over:]
+	if cut := newest(text); cut > 0 {
+		text = text[cut:]
+		o.dropped += int64(cut)
 		for i := range marks {
-			marks[i].offset -= over
+			marks[i].offset -= cut
 		}
 	}
+	dropped = o.dropped
 	lines = split(text, marks)
 	o.held, o.marks, o.dropped = nil, o.marks[:0], 0
 	return lines, dropped
+}
+
+// newest tells where the part of text begins that is kept.
+func newest(text []byte) int {
+	from := max(0, len(text)-maxLogBytes)
+	at := len(bytes.TrimSuffix(text, []byte("\n")))
+	for range maxLogLines {
+		at = bytes.LastIndexByte(text[:at], '\n')
+		if at < from {
+			return from
+		}
+	}
+	return at + 1
 }
 
 // split cuts text into log lines, each with the time its end came.

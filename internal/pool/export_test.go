@@ -1,0 +1,16 @@
+package pool
+
+import "github.com/hanshu-faas/hanshu/internal/faas"
+
+// Waiting counts the calls that wait for an instance of a function.
+func (p *Pool) Waiting(f *faas.Function) int {
+	p.mu.RLock()
+	g := p.groups[groupKey{f.ID, f.Version, f.Revision, f.Spec.MemoryMB}]
+	p.mu.RUnlock()
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiters)
+}
