@@ -154,7 +154,9 @@ func (d *Driver) probe(ctx context.Context) error {
 func (d *Driver) missing() []string {
 	var lacks []string
 	if !d.privileged {
-		lacks = append(lacks, "a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root")
+		lacks = append(lacks,
+			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
+			"booted workers that wait for a function (every cold start is a whole one): run hanshu as root")
 	}
 	for _, c := range []string{"memory", "cpu", "pids"} {
 		if d.groups.has(c) {
