@@ -142,7 +142,7 @@ func FailCode(kind byte) (faas.Code, error) {
 		return faas.CodeLoad, nil
 	case FailInit:
 		return faas.CodeInit, nil
-	case FailException:
+	case FailException, FailLast:
 		return faas.CodeException, nil
 	case FailResult:
 		return faas.CodeResult, nil

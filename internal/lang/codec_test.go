@@ -119,7 +119,7 @@ func TestFailure(t *testing.T) {
 
 func TestFailCode(t *testing.T) {
 	for kind, want := range map[byte]faas.Code{
-		FailLoad: faas.CodeLoad, FailInit: faas.CodeInit, FailException: faas.CodeException,
+		FailLoad: faas.CodeLoad, FailInit: faas.CodeInit, FailException: faas.CodeException, FailLast: faas.CodeException,
 		FailResult: faas.CodeResult, FailTooLarge: faas.CodeResultTooLarge,
 	} {
 		got, err := FailCode(kind)

@@ -15,8 +15,8 @@ package lang
 // each with FrameResult or FrameFailed under the same sequence number. End of file on the socket means: end. A worker
 // that is sent anything else ends with exit code 1.
 //
-// A worker may end at any time, and does so by itself: after FrameFailed when the function asked for it (sys.exit) or left
-// an error uncaught, and without an answer when the function ended the process or closed the socket.
+// A worker may end at any time, and does so by itself: after FailLast, when the function asked for it (sys.exit) or left an
+// error uncaught, and without an answer when the function ended the process or closed the socket.
 //
 // Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
 // that runs; what was written before an answer is in the pipe before it. LogMark begins a line that carries its own
@@ -38,6 +38,7 @@ const (
 	FailLoad      = 'l' // the module or handler could not be loaded
 	FailInit      = 'i' // the initializer threw
 	FailException = 'x' // the handler threw
+	FailLast      = 'e' // the same, and the worker ends behind this answer: it takes no further call
 	FailResult    = 'r' // the result cannot be written as JSON
 	FailTooLarge  = 't' // the result is over Load.MaxResult
 

@@ -300,7 +300,7 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 		res.Output, res.MemoryPeak = frame.Body, kib<<10
 	case frame.Seq == in.seq && frame.Type == lang.FrameFailed:
 		res.Failure = in.reported(frame)
-		if res.Failure.Code == faas.CodeExit {
+		if res.Failure.Code == faas.CodeExit || frame.Meta[0] == lang.FailLast {
 			state = ended
 		}
 	default:

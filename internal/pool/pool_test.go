@@ -314,6 +314,20 @@ func TestDeathLosesOneCallOnly(t *testing.T) {
 	require.LessOrEqual(t, failed.Load(), int64(1))
 }
 
+// A function may end its process with its answer. The next call must not be handed to what is ending.
+func TestLastAnswerOfAnInstanceLosesNoOtherCall(t *testing.T) {
+	h := newHouse(t, nil)
+	f := h.function(t, "import sys\ndef handler(e, c):\n    if e:\n        sys.exit(e)\n    return 'fine'\n")
+	for range 10 {
+		res := h.call(t, f, `3`)
+		require.NotNil(t, res.Failure)
+		require.Equal(t, "SystemExit", res.Failure.Type)
+		res = h.call(t, f, `0`)
+		require.Nil(t, res.Failure, "%+v", res.Failure)
+		require.Equal(t, `"fine"`, string(res.Output))
+	}
+}
+
 func TestIdleInstanceThatDiedIsReplaced(t *testing.T) {
 	h := newHouse(t, nil)
 	f := h.function(t, echo)

@@ -107,7 +107,7 @@ func pythonCases() []Case {
 			Name: "sys.exit", Sources: source("import sys\ndef handler(event, context):\n    sys.exit(event)\n", ""),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
-				failed(t, w.Call(`5`), lang.FailException, "SystemExit", "5")
+				failed(t, w.Call(`5`), lang.FailLast, "SystemExit", "5")
 				require.Equal(t, 5, w.Exit())
 			},
 		},

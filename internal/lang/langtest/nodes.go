@@ -65,7 +65,7 @@ func lastCall(name, handler string) Case {
 		Check: func(t *testing.T, w *Worker, l Reply) {
 			loaded(t, l)
 			r := w.Call(`{}`)
-			failed(t, r, lang.FailException, "RangeError", "lost")
+			failed(t, r, lang.FailLast, "RangeError", "lost")
 			require.Contains(t, strings.Join(r.Failure.Stack, "\n"), "index.js:1")
 			require.Equal(t, 1, w.Exit())
 		},

@@ -21,7 +21,7 @@ const now = Date.now;
 const CONTROL = 3;
 const HEAD = 12;
 const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6;
-const FAIL_LOAD = 'l', FAIL_INIT = 'i', FAIL_EXCEPTION = 'x', FAIL_RESULT = 'r', FAIL_TOO_LARGE = 't';
+const FAIL_LOAD = 'l', FAIL_INIT = 'i', FAIL_EXCEPTION = 'x', FAIL_LAST = 'e', FAIL_RESULT = 'r', FAIL_TOO_LARGE = 't';
 
 const MAX_MESSAGE = 32 << 10; // characters of an error's message
 const MAX_STACK = 200; // lines of a stack
@@ -378,7 +378,7 @@ function answerFailure(kind, error) {
 // crash ends the process after an error that nobody caught: its state cannot be trusted any more.
 function crash(error) {
   if (busy && spec !== null) {
-    answerFailure(stage, error);
+    answerFailure(stage === FAIL_EXCEPTION ? FAIL_LAST : stage, error);
   } else {
     const failure = describe(error);
     logLine('E', failure.stackTrace.join('\n') || failure.errorType + ': ' + failure.errorMessage);

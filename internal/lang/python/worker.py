@@ -16,7 +16,7 @@ HEAD = struct.Struct(">IBBHI")  # size, type, zero, size of meta, sequence numbe
 DEADLINE = struct.Struct(">Q")
 PEAK = struct.Struct(">I")
 READY, LOAD, LOADED, CALL, RESULT, FAILED = 1, 2, 3, 4, 5, 6
-FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_RESULT, FAIL_TOO_LARGE = b"l", b"i", b"x", b"r", b"t"
+FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_LAST, FAIL_RESULT, FAIL_TOO_LARGE = b"l", b"i", b"x", b"e", b"r", b"t"
 CHUNK = 64 << 10  # one read takes a whole small frame
 
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
@@ -498,7 +498,7 @@ def serve(fd, handler, limit, output, peak):
             except UnicodeEncodeError:  # half of a surrogate pair: valid in JSON when escaped
                 text = json.dumps(result, allow_nan=False, separators=(",", ":")).encode("ascii")
         except BaseException as e:
-            fail(fd, seq, stage, e, output)
+            fail(fd, seq, FAIL_LAST if isinstance(e, SystemExit) else stage, e, output)
             continue
         flush()
         if len(text) > limit:
