@@ -62,16 +62,22 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	if len(cfg.Init) == 0 {
 		return nil, errors.New("this hanshu was built without its sandbox init; build it with `make build`")
 	}
-	filter, err := filterProgram()
-	if err != nil {
-		return nil, err
-	}
 	initFD, err := initFile(cfg.Init)
 	if err != nil {
 		return nil, err
 	}
+	groups := findGroups("hanshu-" + cfg.Token)
+	var refused []string
+	if !groups.has("memory") {
+		refused = hiding
+	}
+	filter, err := filterProgram(refused)
+	if err != nil {
+		groups.close()
+		return nil, errors.Join(err, unix.Close(initFD))
+	}
 	d := &Driver{
-		view: hostView(), filter: filter, initFD: initFD, groups: findGroups("hanshu-" + cfg.Token),
+		view: hostView(), filter: filter, initFD: initFD, groups: groups,
 		starts: make(chan startRequest), down: make(chan struct{}),
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
@@ -163,7 +169,7 @@ func (d *Driver) missing() []string {
 			continue
 		}
 		fallback := map[string]string{
-			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late)",
+			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late; memfd and System V memory are refused)",
 			"cpu":    "processor limit by cgroup (none is set)",
 			"pids":   "process limit by cgroup (a limit by user namespace is set instead)",
 		}[c]
