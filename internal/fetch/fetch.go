@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -20,6 +21,9 @@ import (
 const (
 	maxURLBytes  = 2048
 	maxRedirects = 5
+
+	firstBlock = 64 << 10 // bytes set aside for content of unknown size
+	maxBlock   = 8 << 20
 )
 
 // Config of a Fetcher. The zero value reaches the public internet only.
@@ -149,21 +153,28 @@ func (f *Fetcher) read(body io.Reader, size, maxBytes int64, stop context.Cancel
 	}
 	guard := time.AfterFunc(f.stall, func() { stop(errStalled) })
 	defer guard.Stop()
-	data := make([]byte, 0, max(size+1, 64<<10))
+	// Blocks, put together at the end: a slice that grows leaves several times its size behind, and there may be no end.
+	block := make([]byte, 0, max(size+1, firstBlock))
+	var full [][]byte
+	var total int64
 	for {
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
+		if len(block) == cap(block) {
+			full = append(full, block)
+			block = make([]byte, 0, min(max(total, firstBlock), maxBlock))
 		}
-		n, err := body.Read(data[len(data):min(int64(cap(data)), maxBytes+1)])
-		data = data[:len(data)+n]
+		n, err := body.Read(block[len(block):cap(block)])
+		block = block[:len(block)+n]
+		total += int64(n)
 		if n > 0 {
 			guard.Reset(f.stall)
 		}
 		switch {
-		case int64(len(data)) > maxBytes:
+		case total > maxBytes:
 			return nil, tooLarge(maxBytes)
+		case errors.Is(err, io.EOF) && full == nil:
+			return block, nil
 		case errors.Is(err, io.EOF):
-			return data, nil
+			return slices.Concat(append(full, block)...), nil
 		case err != nil:
 			return nil, err
 		}
