@@ -231,6 +231,8 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 			status = http.StatusNotFound
 		case faas.CodeTooLarge:
 			status = http.StatusRequestEntityTooLarge
+		case faas.CodeOverload:
+			status = http.StatusTooManyRequests
 		case faas.CodeUnavailable:
 			status = http.StatusServiceUnavailable
 		default:
