@@ -94,10 +94,33 @@ func Start(t testing.TB, args ...string) *Server {
 // StartIn is Start with a data directory that may hold an earlier server's data.
 func StartIn(t testing.TB, dataDir string, args ...string) *Server {
 	t.Helper()
-	s := &Server{DataDir: dataDir, Binary: Binary(t), done: make(chan struct{})}
+	return StartWith(t, Options{DataDir: dataDir, Args: args})
+}
+
+// Options of a start. DataDir must be given.
+type Options struct {
+	DataDir string   // may hold an earlier server's data
+	Args    []string // further flags of `hanshu serve`
+	Env     []string // beside the environment of the test
+	Dir     string   // working directory; "" for the test's own
+	Binary  string   // "" for Binary(t)
+	User    uint32   // user and group that the server runs as; 0 for the test's own. Only root may choose
+}
+
+// StartWith is Start with everything chosen.
+func StartWith(t testing.TB, o Options) *Server {
+	t.Helper()
+	s := &Server{DataDir: o.DataDir, Binary: o.Binary, done: make(chan struct{})}
+	if s.Binary == "" {
+		s.Binary = Binary(t)
+	}
 	address := freeAddress(t)
-	s.cmd = exec.Command(s.Binary, append([]string{"serve", "--listen", address, "--data-dir", dataDir}, args...)...)
+	s.cmd = exec.Command(s.Binary, append([]string{"serve", "--listen", address, "--data-dir", o.DataDir}, o.Args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	s.cmd.Dir, s.cmd.Env = o.Dir, append(os.Environ(), o.Env...)
+	if o.User != 0 {
+		s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: o.User, Gid: o.User}}
+	}
 	require.NoError(t, s.cmd.Start())
 	go func() {
 		defer close(s.done)
@@ -110,7 +133,7 @@ func StartIn(t testing.TB, dataDir string, args ...string) *Server {
 		}
 	})
 	s.await(t, "http://"+address+"/healthz")
-	text, err := os.ReadFile(filepath.Join(dataDir, "admin.json"))
+	text, err := os.ReadFile(filepath.Join(o.DataDir, "admin.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &s.Admin))
 	s.Endpoint = "http://" + address // a data directory used again has the address of its first start in admin.json
