@@ -4,6 +4,7 @@ package native
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"sync"
@@ -59,25 +60,65 @@ func (w *memoryWatch) look() {
 	if len(roots) == 0 {
 		return
 	}
-	used := map[*instance]int64{}
+	members := map[*instance][]int{}
 	processes := listProcesses()
 	for pid := range processes {
 		for p, depth := pid, 0; p > 1 && depth < 64; p, depth = processes[p].parent, depth+1 {
 			if in := roots[p]; in != nil {
-				used[in] += processes[pid].resident
+				members[in] = append(members[in], pid)
 				break
 			}
 		}
 	}
-	for in, bytes := range used {
-		if bytes > in.peak.Load() {
-			in.peak.Store(bytes)
+	for in, pids := range members {
+		sum := used(processes, pids, in.memory)
+		if sum > in.peak.Load() {
+			in.peak.Store(sum)
 		}
-		if bytes > in.memory {
+		if sum > in.memory {
 			in.overfull.Store(true)
 			in.Kill()
 		}
 	}
+}
+
+// maxShares bounds how many processes of a sandbox are looked at closely: the kernel walks all their pages for it, and a
+// bomb of forks must end soon.
+const maxShares = 32
+
+// used is the memory of a sandbox's processes together. A page that several have counts for each, which is quick to tell
+// and enough while the sum is within the limit; beyond it each is asked for its share.
+func used(processes map[int]process, pids []int, limit int64) int64 {
+	var resident, shares int64
+	for _, pid := range pids {
+		resident += processes[pid].resident
+	}
+	if resident <= limit || len(pids) > maxShares {
+		return resident
+	}
+	for _, pid := range pids {
+		shares += min(share(pid, processes[pid].resident), processes[pid].resident)
+	}
+	return shares
+}
+
+// share is the resident memory of a process where a page counts in parts for those that have it: 0 for one that has ended
+// meanwhile, otherwise when the kernel does not want to tell.
+func share(pid int, otherwise int64) int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return otherwise
+	case err != nil:
+		return 0
+	}
+	_, rest, _ := bytes.Cut(text, []byte("\nPss:"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	kib, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(line, []byte("kB")))), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kib << 10
 }
 
 type process struct {
