@@ -50,7 +50,7 @@ func (d *actors) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{Attach: d.attach}
 }
 
-func (d *actors) Close() error                       { return nil }
+func (d *actors) Close() error { return nil }
 
 func (d *actors) Start(ctx context.Context, _ sandbox.Spec) (sandbox.Instance, error) {
 	d.started.Add(1)
