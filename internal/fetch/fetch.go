@@ -34,7 +34,7 @@ type Config struct {
 	Endpoints []Endpoint
 	// Timeout bounds one fetch; 0 means 5 minutes.
 	Timeout time.Duration
-	// Stall bounds the time without a single byte; 0 means 20 seconds.
+	// Stall is the time in which the headers, and then each 64 KiB of the body, must come; 0 means 20 seconds.
 	Stall time.Duration
 	// Parallel bounds the fetches at a time, and with them the memory in use; others wait. 0 means 2.
 	Parallel int
@@ -146,7 +146,11 @@ func (f *Fetcher) open(ctx context.Context, u *url.URL) (io.ReadCloser, int64, e
 	return response.Body, response.ContentLength, nil
 }
 
-// read takes the whole of a body and gives up on one that is too long or stands still.
+// leastPerStall is what must come in each term of Config.Stall, in bytes: a source that sends less could hold its place for
+// the whole of Config.Timeout with a byte now and then.
+const leastPerStall = 64 << 10
+
+// read takes the whole of a body and gives up on one that is too long, stands still or crawls.
 func (f *Fetcher) read(body io.Reader, size, maxBytes int64, stop context.CancelCauseFunc) ([]byte, error) {
 	if size > maxBytes {
 		return nil, tooLarge(maxBytes)
@@ -157,6 +161,7 @@ func (f *Fetcher) read(body io.Reader, size, maxBytes int64, stop context.Cancel
 	block := make([]byte, 0, max(size+1, firstBlock))
 	var full [][]byte
 	var total int64
+	since := 0 // bytes that came under the guard's present term
 	for {
 		if len(block) == cap(block) {
 			full = append(full, block)
@@ -165,8 +170,9 @@ func (f *Fetcher) read(body io.Reader, size, maxBytes int64, stop context.Cancel
 		n, err := body.Read(block[len(block):cap(block)])
 		block = block[:len(block)+n]
 		total += int64(n)
-		if n > 0 {
+		if since += n; since >= leastPerStall {
 			guard.Reset(f.stall)
+			since = 0
 		}
 		switch {
 		case total > maxBytes:
@@ -181,7 +187,7 @@ func (f *Fetcher) read(body io.Reader, size, maxBytes int64, stop context.Cancel
 	}
 }
 
-var errStalled = errors.New("no byte came for too long")
+var errStalled = errors.New("too few bytes came for too long")
 
 func parseURL(text string) (*url.URL, error) {
 	bad := func(why string) (*url.URL, error) {

@@ -158,6 +158,8 @@ func TestFetch(t *testing.T) {
 		require.Contains(t, err.(*faas.Error).Message, c.says)
 		require.Equal(t, "code_url", err.(*faas.Error).Field)
 	}
+	_, err = impatient.Fetch(t.Context(), s.URL+"/trickle", 1<<20)
+	require.Equal(t, faas.CodeUnavailable, faas.CodeOf(err), "a byte now and then is no progress")
 }
 
 func TestFetchRefusesItsOwnNetwork(t *testing.T) {
