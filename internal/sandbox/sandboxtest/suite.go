@@ -213,6 +213,7 @@ func testWalls(t *testing.T, d sandbox.Driver) {
 		"packet socket":             syscall("libc.socket(17,3,0)"),
 		"vsock":                     syscall("libc.socket(40,1,0)"),
 		"kernel crypto socket":      syscall("libc.socket(38,5,0)"),
+		"flush the host's disks":    syscall("libc.syncfs(os.open('/usr',0))"),
 		"outlive the server":        syscall("libc.prctl(1,0,0,0,0)"),
 		"set-user-id root":          shell("for f in /usr/bin/su /usr/bin/passwd /usr/bin/mount; do [ -u $f ] && $f --version >/dev/null 2>&1; done; [ $(id -u) = 1003 ] || echo open"),
 	} {
@@ -248,6 +249,9 @@ func testLimits(t *testing.T, d sandbox.Driver) {
 		_, err := fmt.Sscan(o.said, &n)
 		require.NoError(t, err, o.said)
 		require.Less(t, n, s.Files)
+	})
+	t.Run("first to go when memory runs out", func(t *testing.T) {
+		require.Equal(t, "500", strings.TrimSpace(run(t, d, spec("cat /proc/self/oom_score_adj")).said))
 	})
 	t.Run("space in /tmp", func(t *testing.T) {
 		o := run(t, d, spec("dd if=/dev/zero of=/tmp/x bs=1M count=64 2>/dev/null; stat -c %s /tmp/x"))
