@@ -151,7 +151,7 @@ func (d *Driver) missing() []string {
 	if !d.privileged {
 		lacks = append(lacks, "a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root")
 	}
-	for _, c := range []string{"memory", "cpu", "pids"} {
+	for _, c := range controllers {
 		if d.groups.has(c) {
 			continue
 		}
