@@ -43,7 +43,10 @@ type Driver struct {
 	privileged bool // may map any user and clone mount trees
 	lacks      []string
 
-	starts chan startRequest
+	starts   chan startRequest
+	starting sync.WaitGroup  // starts under way
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
 	down   chan struct{} // closed when the launcher has ended
 	watch  *memoryWatch  // nil where groups limit memory
 
@@ -73,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		starts: make(chan startRequest), down: make(chan struct{}),
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	if !d.groups.has("memory") {
 		d.watch = newMemoryWatch()
 	}
@@ -185,6 +189,10 @@ func (d *Driver) Close() error {
 		return nil
 	}
 	d.closed = true
+	d.mu.Unlock()
+	d.cancel()
+	d.starting.Wait()
+	d.mu.Lock()
 	var running []*instance
 	for in := range d.instances {
 		running = append(running, in)
@@ -211,6 +219,10 @@ func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance
 	if err != nil {
 		return nil, err
 	}
+	defer d.starting.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
 	if err := d.start(ctx, in, spec); err != nil {
 		d.forget(in)
 		return nil, fmt.Errorf("start sandbox %s: %w", spec.Name, err)
@@ -224,6 +236,7 @@ func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
 	if d.closed {
 		return nil, errors.New("the sandbox driver is closed")
 	}
+	d.starting.Add(1)
 	slot := 0
 	for d.slots[slot] {
 		slot++
@@ -261,10 +274,10 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) err
 		in.group.remove()
 		return err
 	}
-	go in.wait()
 	if d.watch != nil {
-		d.watch.add(in)
+		d.watch.add(in) // before wait, which takes it off again
 	}
+	go in.wait()
 	if err := awaitExec(ctx, status); err != nil {
 		in.Kill()
 		<-in.done

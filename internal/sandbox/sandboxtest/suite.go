@@ -4,12 +4,14 @@ package sandboxtest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +29,7 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 	t.Run("mounts", func(t *testing.T) { testMounts(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
 	t.Run("many at once", func(t *testing.T) { testMany(t, d) })
+	t.Run("closed while others start", func(t *testing.T) { testClose(t, newDriver(t)) })
 	if !d.Capabilities().Isolated {
 		return
 	}
@@ -160,6 +163,38 @@ func testMany(t *testing.T, d sandbox.Driver) {
 	for i := range n {
 		require.True(t, seen[fmt.Sprint(i)], "%d missing in %v", i, seen)
 	}
+}
+
+// testClose closes a driver in the middle of starts: each gives an instance that Close ends, or an error.
+func testClose(t *testing.T, d sandbox.Driver) {
+	var starts sync.WaitGroup
+	for range 8 {
+		starts.Go(func() {
+			for {
+				in, err := d.Start(context.Background(), spec("sleep 600"))
+				if err != nil {
+					return
+				}
+				defer in.Control().Close()
+				defer in.Output().Close()
+				defer func() { <-in.Done() }()
+			}
+		})
+	}
+	first, err := d.Start(t.Context(), spec("sleep 600"))
+	require.NoError(t, err)
+	defer first.Control().Close()
+	defer first.Output().Close()
+	require.NoError(t, d.Close())
+	ended := make(chan struct{})
+	go func() { starts.Wait(); <-first.Done(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("instances outlive their driver, or starts do not end")
+	}
+	_, err = d.Start(t.Context(), spec("true"))
+	require.Error(t, err)
 }
 
 // testWalls tries what a function must not be able to do. Each script says "open" when the wall is open, and "shut" at
