@@ -47,8 +47,8 @@ type Driver struct {
 	starting sync.WaitGroup  // starts under way
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
-	down   chan struct{} // closed when the launcher has ended
-	watch  *memoryWatch  // nil where groups limit memory
+	down     chan struct{} // closed when the launcher has ended
+	watch    *memoryWatch  // nil where groups limit memory
 
 	mu        sync.Mutex
 	instances map[*instance]struct{}
