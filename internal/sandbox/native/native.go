@@ -26,8 +26,10 @@ import (
 
 // Config says how to run a Driver.
 type Config struct {
-	Init  []byte // the init program, from package initbin
-	Token string // names this server's groups on the host: the same for each start on the same data, unlike any other's
+	Init []byte // the init program, from package initbin
+	// Private is a folder that no sandbox may see as a whole, "" for none: parts of it can be mounted, nothing above them.
+	Private string
+	Token   string // names this server's groups on the host: the same for each start on the same data, unlike any other's
 }
 
 // firstUID is where the users of sandboxes begin when the server may choose them: above the ranges that systemd and
@@ -37,6 +39,7 @@ const firstUID = 1_900_000_000
 // Driver is the native level. Make one with New.
 type Driver struct {
 	view       view
+	private    string
 	filter     []byte
 	initFD     int
 	groups     *groups
@@ -63,7 +66,19 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	if len(cfg.Init) == 0 {
 		return nil, errors.New("this hanshu was built without its sandbox init; build it with `make build`")
 	}
-	filter, err := filterProgram()
+	view := hostView()
+	private := realPath(cfg.Private)
+	for _, b := range view.binds {
+		if shows(b.Source, private) {
+			return nil, fmt.Errorf("%s lies below %s, which every function sees: choose another place for it", cfg.Private, b.Source)
+		}
+	}
+	groups := findGroups("hanshu-" + cfg.Token)
+	var not []string
+	if !groups.has("memory") {
+		not = unmapped
+	}
+	filter, err := filterProgram(not)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +87,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{
-		view: hostView(), filter: filter, initFD: initFD, groups: findGroups("hanshu-" + cfg.Token),
+		view: view, private: private, filter: filter, initFD: initFD, groups: groups,
 		starts: make(chan startRequest), down: make(chan struct{}),
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
@@ -160,7 +175,7 @@ func (d *Driver) missing() []string {
 			continue
 		}
 		fallback := map[string]string{
-			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late)",
+			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late, and does not count files in /tmp)",
 			"cpu":    "processor limit by cgroup (none is set)",
 			"pids":   "process limit by cgroup (a limit by user namespace is set instead)",
 		}[c]
@@ -215,6 +230,11 @@ func (d *Driver) Close() error {
 
 // Start implements sandbox.Driver.
 func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+	for _, m := range spec.Mounts {
+		if shows(realPath(m.Source), d.private) {
+			return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, m.Source)
+		}
+	}
 	in, err := d.register(spec)
 	if err != nil {
 		return nil, err

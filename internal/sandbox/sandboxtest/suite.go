@@ -267,6 +267,11 @@ func testLimits(t *testing.T, d sandbox.Driver) {
 		o := run(t, d, s)
 		require.True(t, o.OOM, "%+v", o)
 	})
+	t.Run("memory that no process maps", func(t *testing.T) {
+		s := spec("")
+		s.Command = []string{"/usr/bin/python3", "-I", "-S", "-c", "import os\nfd=os.memfd_create('x')\nfor i in range(256): os.write(fd,b'x'*(1<<20))\nprint('taken')"}
+		require.NotContains(t, run(t, d, s).said, "taken")
+	})
 	t.Run("processes", func(t *testing.T) {
 		s := spec("")
 		s.Command = []string{"/usr/bin/python3", "-I", "-S", "-c", "import os,time\nn=0\ntry:\n  while n<100:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError: pass\nprint(n)"}
