@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
@@ -52,6 +53,7 @@ func serve(cmd *cobra.Command, cfg config.Config, envErr error) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	s, err := app.New(ctx, cfg, version, app.NewLog(cfg, cmd.ErrOrStderr()))
 	if err != nil {
 		return err
