@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,12 +14,12 @@ func newServeCommand() *cobra.Command {
 	cfg, envErr := config.FromEnv(os.LookupEnv)
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the server",
+		Short: "run the server",
 		Long: `Run the server until it is interrupted.
 
 The first start makes the data directory and writes DIR/admin.json with the
 address and the credentials of the administrator. Every flag can be given as
-an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.`,
+an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHelp(exitOK, exitUsage, exitServer),
 		Example: `  hanshu serve
   hanshu serve --listen 0.0.0.0:8080 --data-dir /srv/hanshu
   hanshu serve --db postgres://hanshu@db.example/hanshu`,
@@ -49,11 +46,9 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.`,
 
 func serve(cmd *cobra.Command, cfg config.Config, envErr error) error {
 	if err := errors.Join(envErr, cfg.Validate()); err != nil {
-		return err
+		return usagef("%v", err)
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx := cmd.Context()
 	s, err := app.New(ctx, cfg, version, app.NewLog(cfg, cmd.ErrOrStderr()))
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func Doctor(ctx context.Context, cfg config.Config) []Finding {
 	var all []Finding
 	all = append(all, checkSandbox(ctx, cfg)...)
 	all = append(all, checkRuntimes(ctx, cfg)...)
-	return append(all, checkDataDir(cfg), checkSpace(cfg), checkListen(cfg), checkDatabase(ctx, cfg))
+	return append(all, checkDataDir(cfg), checkSpace(cfg), checkListen(ctx, cfg), checkDatabase(ctx, cfg))
 }
 
 // checkSandbox starts a real sandbox, and tells what this host lacks.
@@ -124,8 +124,8 @@ func checkDataDir(cfg config.Config) Finding {
 	return fine("data directory", cfg.DataDir)
 }
 
-func checkListen(cfg config.Config) Finding {
-	l, err := net.Listen("tcp", cfg.Listen)
+func checkListen(ctx context.Context, cfg config.Config) Finding {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return finding(LevelWarn, "address", fmt.Sprintf("%s cannot be listened on (%v)", cfg.Listen, err), "fine when that is this server; else stop who has it, or choose another with --listen")
 	}

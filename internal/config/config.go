@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -123,8 +124,8 @@ func (c *Config) checkListen() error {
 	if err != nil {
 		return fmt.Errorf("--listen: %q must be host:port, e.g. 127.0.0.1:8080", c.Listen)
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
-		return fmt.Errorf("--listen: %q is no port", port)
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("--listen: %q is no port number", port)
 	}
 	if c.Dev && !isLoopback(host) {
 		return fmt.Errorf("--dev: asks for no credentials, so it goes with a loopback --listen only, not with %q", c.Listen)

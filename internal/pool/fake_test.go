@@ -29,6 +29,8 @@ type actors struct {
 	start func(ctx context.Context) error // before a process is made; may wait
 	play  func(a *actor)                  // what a process does; its end is the process's
 
+	attach bool // processes can wait for their code
+
 	started atomic.Int64
 	running atomic.Int64
 }
@@ -44,8 +46,11 @@ type actor struct {
 	cpu      chan int // each limit that is set
 }
 
-func (d *actors) Capabilities() sandbox.Capabilities { return sandbox.Capabilities{} }
-func (d *actors) Close() error                       { return nil }
+func (d *actors) Capabilities() sandbox.Capabilities {
+	return sandbox.Capabilities{Attach: d.attach}
+}
+
+func (d *actors) Close() error { return nil }
 
 func (d *actors) Start(ctx context.Context, _ sandbox.Spec) (sandbox.Instance, error) {
 	d.started.Add(1)
@@ -82,6 +87,15 @@ func (a *actor) MemoryPeak() int64         { return 0 }
 func (a *actor) Done() <-chan struct{}     { return a.done }
 func (a *actor) Exit() sandbox.Exit        { return a.exit }
 func (a *actor) Kill()                     { a.kill.Do(func() { close(a.killed); a.inner.Close() }) }
+
+func (a *actor) Attach(sandbox.Mount, int64, int64) error {
+	select {
+	case <-a.done:
+		return errors.New("gone")
+	default:
+		return nil
+	}
+}
 
 func (a *actor) SetCPU(millis int) error {
 	select {

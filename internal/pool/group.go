@@ -25,7 +25,7 @@ type group struct {
 	total      int         // idle, busy and starting
 	starting   int
 	superseded bool
-	service    time.Duration // moving average of a run
+	service    time.Duration // what a run takes when nothing hinders it: the shortest of late
 	startCost  time.Duration // moving average of a start
 }
 
@@ -99,11 +99,7 @@ func (g *group) await(ctx context.Context, deadline time.Time, w *waiter) (lease
 		case gr := <-w.granted:
 			return gr.lease, gr.err
 		case <-patience.C:
-			g.mu.Lock()
-			if g.starting < len(g.waiters) {
-				g.startOne()
-			}
-			g.mu.Unlock()
+			g.grow()
 			patience.Reset(g.patience())
 		case <-expired.C:
 			return g.giveUp(w, faas.Errorf(faas.CodeQueueTimeout, "function", "no instance became free in time"))
@@ -118,8 +114,27 @@ func (g *group) await(ctx context.Context, deadline time.Time, w *waiter) (lease
 func (g *group) patience() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	one := min(max(g.startCost, time.Millisecond), 100*time.Millisecond)
+	one := min(max(g.startCost, 25*time.Millisecond), 100*time.Millisecond)
 	return min(one*time.Duration(1+len(g.waiters)/16), time.Second)
+}
+
+// grow starts instances for a queue in which a call has waited for long: as many as there are, so that their number
+// doubles from round to round, and a round begins when the last is up. Where the processors have nothing left to give,
+// more instances only slow each other down, so then it is one.
+func (g *group) grow() {
+	busy := g.pool.load.saturated()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.starting > 0 {
+		return
+	}
+	n := max(g.total, 1)
+	if busy {
+		n = 1
+	}
+	for range min(n, len(g.waiters)) {
+		g.startOne()
+	}
 }
 
 // giveUp takes a waiter out of the queue; one that was granted an instance in the same moment gives it back.
@@ -140,16 +155,13 @@ func (g *group) giveUp(w *waiter, err error) (lease, error) {
 }
 
 // worthStarting tells whether a new instance would serve the queue sooner than those there are: always up to one for
-// each processor, later when the queue would take longer than a start. g.mu is held.
+// each processor; later when the queue would take longer than a start and none is on its way. g.mu is held.
 func (g *group) worthStarting() bool {
-	waiting, busy := len(g.waiters), g.total-g.starting
-	if g.starting >= waiting {
-		return false
-	}
+	waiting := len(g.waiters)
 	if g.total < runtime.NumCPU() {
-		return true
+		return g.starting < waiting
 	}
-	return g.service*time.Duration(waiting) > g.startCost*time.Duration(max(busy, 1))
+	return g.starting == 0 && g.service*time.Duration(waiting) > g.startCost*time.Duration(g.total)
 }
 
 // startOne begins to start an instance, unless a limit forbids it. g.mu is held.
@@ -246,7 +258,11 @@ func (g *group) dismiss(all grant) {
 func (g *group) release(in *instance, ran time.Duration) {
 	if ran > 0 {
 		g.mu.Lock()
-		g.service = average(g.service, ran)
+		if g.service == 0 || ran < g.service {
+			g.service = ran
+		} else {
+			g.service += (ran - g.service) / 64
+		}
 		g.mu.Unlock()
 	}
 	g.offer(in, false)

@@ -44,6 +44,10 @@ type instance struct {
 	notice   string // about the runtime; told with the first call
 	retired  sync.Once
 
+	endLock sync.Mutex
+	over    bool
+	release func() // lets go of the code folder; called once the process is gone
+
 	idleSince time.Time // guarded by the group
 }
 
@@ -59,11 +63,12 @@ const (
 	untouched          // it had ended before the call reached it
 )
 
-// startInstance starts a sandbox for a group's function and loads the code. The code's own failure to load comes as a
-// result, everyone else's as an error. The place that was reserved for it is given back when its process is gone. up is
-// called once, when the process has come up or will not: what follows is the owner's code, and may take its time.
+// startInstance makes an instance of a group's function: of a worker that waits, or from nothing. The code's own failure
+// to load comes as a result, everyone else's as an error. The place that was reserved for it is given back when its
+// process is gone. up is called once, when the process has come up or will not: what follows is the owner's code, and may
+// take its time.
 func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, error) {
-	in, err := p.bootInstance(g)
+	in, err := p.comeUp(g)
 	up()
 	if err != nil {
 		return nil, nil, startError(err)
@@ -80,39 +85,55 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 	return in, nil, nil
 }
 
-// bootInstance starts a sandbox and waits for its worker to come up.
-func (p *Pool) bootInstance(g *group) (*instance, error) {
-	in, err := p.startBox(g)
+// comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
+// the one reserved is given back.
+func (p *Pool) comeUp(g *group) (*instance, error) {
+	if in := p.shelf(g.runtime).take(); in != nil {
+		p.unreserve()
+		if err := p.specialise(in, g); err != nil {
+			in.retire()
+			return nil, err
+		}
+		return in, nil
+	}
+	code, release, err := p.cfg.Folders.Dir(p.ctx, g.function.Code)
 	if err != nil {
 		p.unreserve()
 		return nil, err
 	}
-	if err := in.boot(p.cfg.StartTimeout); err != nil {
+	memory := int64(g.key.memoryMB) << 20
+	spec := p.boxSpec(g.runtime, g.function.Name, memory)
+	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: code, Target: lang.CodeRoot})
+	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
+	in, err := p.startBox(spec, g.runtime, release)
+	if err != nil {
+		p.unreserve()
+		return nil, err
+	}
+	in.memoryMB = g.key.memoryMB
+	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err
 	}
 	return in, nil
 }
 
-// startBox starts the sandbox and follows it to its end.
-func (p *Pool) startBox(g *group) (*instance, error) {
-	code, releaseCode, err := p.cfg.Folders.Dir(p.ctx, g.function.Code)
+// startBox starts a sandbox and follows it to its end, when its place is given back and release is called. Both are left to
+// the caller when it fails, but for release.
+func (p *Pool) startBox(spec sandbox.Spec, rt lang.Runtime, release func()) (*instance, error) {
+	box, err := p.cfg.Driver.Start(p.ctx, spec)
 	if err != nil {
-		return nil, err
-	}
-	box, err := p.cfg.Driver.Start(p.ctx, p.boxSpec(g, code))
-	if err != nil {
-		releaseCode()
+		release()
 		return nil, err
 	}
 	out, err := newOutput(box.Output())
 	if err != nil {
 		box.Kill()
 		<-box.Done()
-		releaseCode()
+		release()
 		return nil, err
 	}
-	in := &instance{box: box, conn: box.Control(), reader: bufio.NewReaderSize(box.Control(), 4<<10), output: out, memoryMB: g.key.memoryMB, notice: g.runtime.Notice()}
+	in := &instance{box: box, conn: box.Control(), reader: bufio.NewReaderSize(box.Control(), 4<<10), output: out, release: release, notice: rt.Notice()}
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()
@@ -122,7 +143,7 @@ func (p *Pool) startBox(g *group) (*instance, error) {
 	p.work.Go(out.follow)
 	p.work.Go(func() {
 		<-box.Done()
-		releaseCode()
+		in.ended()
 		p.mu.Lock()
 		delete(p.live, in)
 		p.mu.Unlock()
@@ -131,18 +152,14 @@ func (p *Pool) startBox(g *group) (*instance, error) {
 	return in, nil
 }
 
-func (p *Pool) boxSpec(g *group, code string) sandbox.Spec {
-	f, rt, memory := g.function, g.runtime, int64(g.key.memoryMB)<<20
+// boxSpec describes the sandbox of a worker, all but its code, /tmp and working directory.
+func (p *Pool) boxSpec(rt lang.Runtime, name string, memory int64) sandbox.Spec {
+	bootstrap := lang.RuntimeRoot + "/" + rt.Language.ID
 	spec := sandbox.Spec{
-		Name: f.Name, Command: rt.Language.Command(rt.Install, lang.RuntimeRoot+"/"+rt.Language.ID), Dir: lang.CodeRoot,
-		Env: append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}, rt.Language.Env...),
-		Mounts: []sandbox.Mount{
-			{Source: code, Target: lang.CodeRoot},
-			{Source: p.bootstrap[rt.Language.ID], Target: lang.RuntimeRoot + "/" + rt.Language.ID},
-		},
-		MemoryBytes: memory, CPUMillis: faas.CPUMillis(g.key.memoryMB), Processes: maxProcesses, Files: maxFiles,
-		// Memory files count as memory: half of it, so that a full /tmp is an error of the write and not of the instance.
-		TmpBytes: min(int64(f.Spec.TmpMB)<<20, memory/2),
+		Name: name, Command: rt.Language.Command(rt.Install, bootstrap),
+		Env:         append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}, rt.Language.Env...),
+		Mounts:      []sandbox.Mount{{Source: p.bootstrap[rt.Language.ID], Target: bootstrap}},
+		MemoryBytes: memory, Processes: maxProcesses, Files: maxFiles,
 	}
 	for _, root := range rt.Install.Roots {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: root, Target: root})
@@ -159,9 +176,9 @@ func startError(err error) error {
 	return &faas.Error{Code: faas.CodeStart, Message: "no instance could be started", Err: err}
 }
 
-// boot waits for the worker to come up. An error leaves it dead.
-func (in *instance) boot(limit time.Duration) error {
-	_ = in.conn.SetDeadline(time.Now().Add(limit))
+// awaitReady waits until the worker has come up. An error leaves it dead.
+func (in *instance) awaitReady(timeout time.Duration) error {
+	_ = in.conn.SetDeadline(time.Now().Add(timeout))
 	frame, err := lang.ReadFrame(in.reader, nil, maxFrame)
 	if err == nil && frame.Type == lang.FrameReady {
 		return nil
@@ -410,6 +427,25 @@ func (in *instance) gone() bool {
 	default:
 		return false
 	}
+}
+
+// keepUntilEnd has release called once the process is gone.
+func (in *instance) keepUntilEnd(release func()) {
+	in.endLock.Lock()
+	defer in.endLock.Unlock()
+	if in.over {
+		release()
+		return
+	}
+	in.release = release
+}
+
+// ended lets go of what the process needed.
+func (in *instance) ended() {
+	in.endLock.Lock()
+	defer in.endLock.Unlock()
+	in.over = true
+	in.release()
 }
 
 // retire ends the instance. Its place is free when its process is gone.

@@ -72,13 +72,15 @@ func misbehave(a *actor) {
 // nothing is left.
 func TestBooksBalance(t *testing.T) {
 	for _, places := range []int{1, 3, 50} {
-		t.Run(fmt.Sprintf("%d instances", places), func(t *testing.T) { t.Parallel(); balance(t, places) })
+		for _, attach := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d instances, prepared %v", places, attach), func(t *testing.T) { t.Parallel(); balance(t, places, attach) })
+		}
 	}
 }
 
-func balance(t *testing.T, places int) {
+func balance(t *testing.T, places int, attach bool) {
 	var most atomic.Int64
-	d := &actors{}
+	d := &actors{attach: attach}
 	d.play = func(a *actor) {
 		n := d.running.Load()
 		for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {

@@ -67,14 +67,16 @@ type Pool struct {
 	ctx       context.Context // ends with a hard stop
 	cancel    context.CancelFunc
 
-	mu     sync.RWMutex
-	groups map[groupKey]*group
-	live   map[*instance]struct{}
-	closed bool
+	mu      sync.RWMutex
+	groups  map[groupKey]*group
+	live    map[*instance]struct{}
+	shelves map[string]*shelf // by language and interpreter
+	closed  bool
 
 	quit  chan struct{}
 	ended chan struct{}
 	stats stats
+	load  hostLoad
 }
 
 type stats struct {
@@ -97,7 +99,7 @@ func New(cfg Config) *Pool {
 	setDefault(&cfg.IdleTimeout, time.Minute)
 	setDefault(&cfg.StartTimeout, 30*time.Second)
 	p := &Pool{
-		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{},
+		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
 		starts: make(chan struct{}, 2*runtime.NumCPU()),
 		stats: stats{
 			warm:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="warm"}`),
@@ -159,7 +161,7 @@ func (p *Pool) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	already := p.closed
 	p.closed = true
-	groups := p.allGroups()
+	groups, shelves := p.allGroups(), p.allShelves()
 	p.mu.Unlock()
 	if already || p.quit == nil {
 		return nil
@@ -176,6 +178,9 @@ func (p *Pool) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	p.cancel()
+	for _, s := range shelves {
+		s.clear(true, time.Now())
+	}
 	for _, g := range groups {
 		g.supersede()
 	}
@@ -310,6 +315,15 @@ func (p *Pool) allGroups() []*group {
 	return all
 }
 
+// allShelves lists the shelves; p.mu is held.
+func (p *Pool) allShelves() []*shelf {
+	all := make([]*shelf, 0, len(p.shelves))
+	for _, s := range p.shelves {
+		all = append(all, s)
+	}
+	return all
+}
+
 // reap retires idle instances, and forgets groups without any.
 func (p *Pool) reap() {
 	defer close(p.ended)
@@ -321,10 +335,13 @@ func (p *Pool) reap() {
 			return
 		case now := <-tick.C:
 			p.mu.RLock()
-			groups := p.allGroups()
+			groups, shelves := p.allGroups(), p.allShelves()
 			p.mu.RUnlock()
 			for _, g := range groups {
 				g.retireIdle(now.Add(-p.cfg.IdleTimeout))
+			}
+			for _, s := range shelves {
+				s.clear(false, now)
 			}
 			p.forgetEmpty()
 		}
@@ -365,8 +382,13 @@ func (p *Pool) unreserve() {
 func (p *Pool) evict() {
 	defer p.evicting.Store(false)
 	p.mu.RLock()
-	groups := p.allGroups()
+	groups, shelves := p.allGroups(), p.allShelves()
 	p.mu.RUnlock()
+	for _, s := range shelves {
+		if s.giveRoom() {
+			return
+		}
+	}
 	var oldest *group
 	var since time.Time
 	for _, g := range groups {

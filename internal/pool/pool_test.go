@@ -39,6 +39,7 @@ type countingDriver struct {
 	sandbox.Driver
 	mu      sync.Mutex
 	started []sandbox.Instance
+	named   map[string]sandbox.Instance // the newest by Spec.Name
 }
 
 func (d *countingDriver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
@@ -46,6 +47,7 @@ func (d *countingDriver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.
 	if err == nil {
 		d.mu.Lock()
 		d.started = append(d.started, in)
+		d.named[spec.Name] = in
 		d.mu.Unlock()
 	}
 	return in, err
@@ -86,7 +88,7 @@ func newHouse(t *testing.T, change func(*pool.Config)) *house {
 	driver, err := native.New(t.Context(), native.Config{Init: initProgram(t), Token: fmt.Sprintf("pool-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(dir)))})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, driver.Close()) })
-	h := &house{driver: &countingDriver{Driver: driver}, dir: dir}
+	h := &house{driver: &countingDriver{Driver: driver, named: map[string]sandbox.Instance{}}, dir: dir}
 	catalogue := lang.NewCatalogue(t.Context(), lang.SearchDirs(os.Getenv("PATH")), all.All()...)
 	for _, info := range catalogue.List() {
 		if info.Status != lang.StatusMissing && strings.HasPrefix(info.Name, "Python") {
@@ -161,7 +163,6 @@ func TestWarmInstancesAreReused(t *testing.T) {
 		require.Zero(t, res.Init)
 		require.Positive(t, res.MemoryPeak)
 	}
-	require.Len(t, h.driver.all(), 1)
 }
 
 func TestOutputBelongsToItsCall(t *testing.T) {
@@ -186,6 +187,13 @@ func TestOutputBelongsToItsCall(t *testing.T) {
 
 // forkBomb stands for whichever of its time and its memory ends a fork bomb first.
 const forkBomb faas.Code = "time or memory"
+
+// of gives the instance that was started for a function.
+func (d *countingDriver) of(f *faas.Function) sandbox.Instance {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.named[f.Name]
+}
 
 // TestHostile runs functions that do their worst, each beside a neighbour whose every answer must stay right.
 func TestHostile(t *testing.T) {
@@ -238,7 +246,7 @@ func TestHostile(t *testing.T) {
 			close(stop)
 			require.NoError(t, <-wrong)
 			again := h.call(t, h.function(t, echo), `"still here"`)
-			require.Equal(t, `"still here"`, string(again.Output))
+			require.Equal(t, `"still here"`, string(again.Output), "%+v", again.Failure)
 		})
 	}
 }
@@ -292,7 +300,7 @@ func TestDeathLosesOneCallOnly(t *testing.T) {
 		group.Go(func() {
 			for i := range 10 {
 				if i == 3 {
-					once.Do(func() { h.driver.all()[0].Kill(); close(victim) })
+					once.Do(func() { h.driver.of(f).Kill(); close(victim) })
 				}
 				res, err := h.try(t.Context(), f, `1`)
 				if err != nil || res.Failure != nil {
@@ -310,7 +318,7 @@ func TestIdleInstanceThatDiedIsReplaced(t *testing.T) {
 	h := newHouse(t, nil)
 	f := h.function(t, echo)
 	h.call(t, f, `1`)
-	in := h.driver.all()[0]
+	in := h.driver.of(f)
 	in.Kill()
 	<-in.Done()
 	require.Equal(t, `2`, string(h.call(t, f, `2`).Output))
@@ -358,7 +366,7 @@ func TestIdleInstancesAreRetired(t *testing.T) {
 	h := newHouse(t, func(c *pool.Config) { c.IdleTimeout = 20 * time.Millisecond })
 	f := h.function(t, echo)
 	h.call(t, f, `1`)
-	in := h.driver.all()[0]
+	in := h.driver.of(f)
 	select {
 	case <-in.Done():
 	case <-time.After(10 * time.Second):
@@ -378,12 +386,16 @@ func TestInstancesOfOthersMakeRoom(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	h := newHouse(t, func(c *pool.Config) { c.MaxQueue = 2 })
-	f := h.function(t, "import time\ndef handler(e, c):\n    time.sleep(1)\n    return e\n")
+	f := h.function(t, "import time, uuid\nme = str(uuid.uuid4())\ndef handler(e, c):\n    time.sleep(1)\n    return me\n")
 	f.Spec.MaxInstances = 1
 	results := make(chan error, 5)
+	instances := make(chan string, 5)
 	for range 5 {
 		go func() {
-			_, err := h.try(t.Context(), f, `1`)
+			res, err := h.try(t.Context(), f, `1`)
+			if err == nil {
+				instances <- string(res.Output)
+			}
 			results <- err
 		}()
 	}
@@ -398,7 +410,10 @@ func TestLimits(t *testing.T) {
 	// One runs or starts and at most two wait; whoever comes when both places are taken is told so.
 	require.GreaterOrEqual(t, codes[faas.CodeOverload], 2, codes)
 	require.GreaterOrEqual(t, codes["ok"], 2, codes)
-	require.Len(t, h.driver.all(), 1)
+	only := <-instances
+	for range len(instances) {
+		require.Equal(t, only, <-instances)
+	}
 
 	_, err := h.Run(t.Context(), f, faas.Invocation{ID: "x", Event: []byte("1"), Deadline: time.Now().Add(f.Spec.Timeout)})
 	if err != nil {
@@ -428,4 +443,64 @@ func TestStopLetsCallsEnd(t *testing.T) {
 	}
 	_, err := h.try(t.Context(), f, `3`)
 	require.Equal(t, faas.CodeUnavailable, faas.CodeOf(err))
+}
+
+func TestPreparedWorkersBecomeFunctions(t *testing.T) {
+	h := newHouse(t, nil)
+	if !h.driver.Capabilities().Attach {
+		t.Skip("this level cannot take code into a running process")
+	}
+	h.call(t, h.function(t, echo), `1`) // finds the shelf empty, and has it filled
+	fast := 0
+	for i := range 20 {
+		f := h.function(t, "import os\nopen('/tmp/mine', 'x')\ndef handler(e, c):\n    return [e, os.getcwd(), sorted(os.listdir('.')), c.getFunctionName(), c.getUserData('colour'), os.statvfs('/tmp').f_blocks * os.statvfs('/tmp').f_frsize]\n")
+		f.Spec.MemoryMB = 256
+		before := len(h.driver.all())
+		res := h.call(t, f, fmt.Sprint(i))
+		require.Nil(t, res.Failure)
+		require.True(t, res.Cold)
+		require.JSONEq(t, fmt.Sprintf(`[%d, "/opt/function/code", ["index.py"], %q, "blue", %d]`, i, f.Name, 128<<20), string(res.Output))
+		if res.Queued < 10*time.Millisecond && len(h.driver.all()) <= before+2 {
+			fast++
+		}
+	}
+	require.Positive(t, fast, "no call was served by a waiting worker")
+}
+
+// TestQueueOfShortCallsDoesNotBringInstancesWithoutEnd: more instances than processors do not make short calls of the
+// processor any faster.
+func TestQueueOfShortCallsDoesNotBringInstancesWithoutEnd(t *testing.T) {
+	h := newHouse(t, nil)
+	f := h.function(t, "def handler(e, c):\n    return sum(range(2000))\n")
+	f.Spec.MemoryMB = 1792
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			for range 100 {
+				if res, err := h.try(t.Context(), f, `1`); err != nil || res.Failure != nil {
+					t.Errorf("%v %+v", err, res)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	require.Less(t, len(h.driver.all()), 24)
+}
+
+// TestWaitingCallsBringInstances: calls that wait for something else than the processor run side by side.
+func TestWaitingCallsBringInstances(t *testing.T) {
+	h := newHouse(t, nil)
+	f := h.function(t, "import time\ndef handler(e, c):\n    time.sleep(1)\n    return 1\n")
+	begun := time.Now()
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			if res, err := h.try(t.Context(), f, `1`); err != nil || res.Failure != nil {
+				t.Errorf("%v %+v", err, res)
+			}
+		})
+	}
+	group.Wait()
+	require.Less(t, time.Since(begun), 8*time.Second, "sixteen calls of a second each")
 }

@@ -27,6 +27,8 @@ type Spec struct {
 	Env     []string // the whole environment
 	Dir     string   // working directory inside the sandbox
 	Mounts  []Mount  // beside the system view, read-only
+	Empty   []string // folders made empty, for Attach
+	Patient bool     // until Attach it gets the processor only when nothing else wants it
 
 	MemoryBytes int64 // whole tree, /tmp included
 	CPUMillis   int   // thousandths of a core; 0 for no limit
@@ -51,6 +53,10 @@ type Instance interface {
 	Path(inside string) string
 	// SetCPU changes the processor share, in thousandths of a core.
 	SetCPU(millis int) error
+	// Attach shows another folder inside a running sandbox, at a place where Spec.Empty made room, and gives the sandbox
+	// other limits of memory and /tmp. It is for a process that waits and has run no foreign code yet. Only drivers whose
+	// Capabilities say Attach can do it.
+	Attach(m Mount, memoryBytes, tmpBytes int64) error
 	// MemoryPeak is the highest memory use of the tree so far, in bytes; 0 where the level cannot tell.
 	MemoryPeak() int64
 	// Kill ends the whole tree at once. It may be called at any time, by anyone, more than once.
@@ -74,6 +80,8 @@ type Capabilities struct {
 	Level  string // one line for people, e.g. "namespaces, seccomp, cgroup v1 limits"
 	// Lacks names each protection that is missing on this host and what would bring it; nil when nothing is.
 	Lacks []string
+	// Attach tells whether Instance.Attach works.
+	Attach bool
 	// Isolated is false for a driver that gives no protection at all.
 	Isolated bool
 }

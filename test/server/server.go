@@ -211,7 +211,7 @@ func Runtime(t testing.TB, prefix, preferred string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	list, err := exec.CommandContext(ctx, Binary(t), "runtimes", "--json").Output()
+	list, err := exec.CommandContext(ctx, Binary(t), "runtimes", "--local", "--json").Output()
 	if err != nil {
 		t.Logf("hanshu runtimes: %v; taking %s", err, preferred)
 		return preferred
@@ -219,7 +219,7 @@ func Runtime(t testing.TB, prefix, preferred string) string {
 	return pick(list, prefix, preferred)
 }
 
-// pick chooses from the JSON of `hanshu runtimes --json`.
+// pick chooses from the JSON of `hanshu runtimes --local --json`.
 func pick(list []byte, prefix, preferred string) string {
 	var runtimes []struct {
 		Name   string `json:"name"`

@@ -70,7 +70,7 @@ func carriedFields() []carriedField {
 	}
 	return []carriedField{
 		row("code_encrypt_kms_key_id", "packages are not encrypted by a key service", text(128)),
-		row("custom_image", "this server runs no container images", object(checkCustomImage)),
+		row("custom_image", "this server runs no container images; one with enabled set is refused", object(checkCustomImage)),
 		row("domain_names", "names are resolved as the host resolves them", text(4096)),
 		row("enable_auth_in_header", "there are no HTTP functions yet, and no cloud credentials to hand to them", flag),
 		row("enable_class_isolation", "a setting of the vendor's Java runtime", flag),

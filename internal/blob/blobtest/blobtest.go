@@ -168,7 +168,8 @@ func testDelete(t *testing.T, s Subject) {
 	require.Equal(t, []string{two.Digest}, list(t, s.Store))
 	_, err = s.Store.Open(t.Context(), one.Digest)
 	require.Equal(t, faas.CodeNotFound, faas.CodeOf(err))
-	for range s.Store.List(t.Context()) {
+	for _, err := range s.Store.List(t.Context()) {
+		require.NoError(t, err)
 		break // a listing may be left early
 	}
 }

@@ -199,12 +199,7 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 			return nil, fmt.Errorf("make %s group: %w", c, err)
 		}
 	}
-	var err error
-	if g.has("memory") {
-		limit := strconv.FormatInt(memory, 10)
-		err = errors.Join(err, gr.write("memory", "memory.limit_in_bytes", limit),
-			ignoreMissing(gr.write("memory", "memory.memsw.limit_in_bytes", limit))) // swap included, where it is counted
-	}
+	err := gr.setMemory(memory)
 	if g.has("pids") {
 		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
 	}
@@ -220,10 +215,9 @@ func (gr *group) createV2(memory int64, processes int) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("make group: %w", err)
 	}
-	var err error
+	err := gr.setMemory(memory)
 	if gr.parent.has("memory") {
-		err = errors.Join(writeFile(filepath.Join(dir, "memory.max"), strconv.FormatInt(memory, 10)),
-			ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")))
+		err = errors.Join(err, ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")))
 	}
 	if gr.parent.has("pids") {
 		err = errors.Join(err, writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)))
@@ -264,6 +258,40 @@ func (gr *group) setCPU(millis int) error {
 		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod))
 	}
 	return gr.write("cpu", "cpu.cfs_quota_us", quota)
+}
+
+// setPatient lets every other group have the processor first.
+func (gr *group) setPatient() error {
+	return gr.weigh("1", "2")
+}
+
+// endPatience undoes setPatient.
+func (gr *group) endPatience() error { return gr.weigh("100", "1024") }
+
+// weigh sets what the group gets of a processor that others want too.
+func (gr *group) weigh(v2, v1 string) error {
+	switch {
+	case !gr.parent.has("cpu"):
+		return nil
+	case gr.parent.v2 != "":
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), v2)
+	}
+	return gr.write("cpu", "cpu.shares", v1)
+}
+
+// setMemory sets the limit of memory, in bytes. On v1 the limit with swap, where swap is counted, may never be the lower of
+// the two: it goes first when the limits rise and last when they fall.
+func (gr *group) setMemory(bytes int64) error {
+	if !gr.parent.has("memory") {
+		return nil
+	}
+	value := strconv.FormatInt(bytes, 10)
+	if gr.parent.v2 != "" {
+		return writeFile(filepath.Join(gr.parent.v2, gr.name, "memory.max"), value)
+	}
+	_ = gr.write("memory", "memory.memsw.limit_in_bytes", value)
+	return errors.Join(gr.write("memory", "memory.limit_in_bytes", value),
+		ignoreMissing(gr.write("memory", "memory.memsw.limit_in_bytes", value)))
 }
 
 // memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell.

@@ -5,6 +5,7 @@ package native
 import (
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
@@ -19,8 +20,11 @@ type instance struct {
 	group    *group
 	channels *sandbox.Channels
 	process  *os.Process
-	overfull atomic.Bool  // the memory watch ended it
-	peak     atomic.Int64 // bytes, by the memory watch
+
+	pidfdLock sync.Mutex
+	pidfd     int          // -1 once the process has been waited for
+	overfull  atomic.Bool  // the memory watch ended it
+	peak      atomic.Int64 // bytes, by the memory watch
 
 	done chan struct{}
 	exit sandbox.Exit
@@ -58,6 +62,7 @@ func (in *instance) wait() {
 		in.driver.watch.drop(in)
 	}
 	in.group.remove()
+	in.closePidfd()
 	in.driver.forget(in)
 	close(in.done)
 }

@@ -65,6 +65,7 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 		AmbientCaps:                initCaps,
 		Setsid:                     true,
 		GidMappingsEnableSetgroups: d.privileged,
+		PidFD:                      &in.pidfd,
 	}
 	if in.group.dir != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(in.group.dir.Fd())

@@ -51,6 +51,8 @@ type Driver struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	down     chan struct{} // closed when the launcher has ended
+	attaches chan attachRequest
+	detached chan struct{} // closed when the attacher has ended; nil when there is none
 	watch    *memoryWatch  // nil where groups limit memory
 
 	mu        sync.Mutex
@@ -105,6 +107,9 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		err := d.probe(ctx)
 		if err == nil {
 			d.lacks = d.missing()
+			if privileged {
+				d.startAttacher()
+			}
 			return d, nil
 		}
 		reasons = append(reasons, err)
@@ -168,7 +173,9 @@ func (d *Driver) probe(ctx context.Context) error {
 func (d *Driver) missing() []string {
 	var lacks []string
 	if !d.privileged {
-		lacks = append(lacks, "a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root")
+		lacks = append(lacks,
+			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
+			"booted workers that wait for a function (every cold start is a whole one): run hanshu as root")
 	}
 	for _, c := range controllers {
 		if d.groups.has(c) {
@@ -191,7 +198,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		who = "own user per sandbox"
 	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Lacks: d.lacks,
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Lacks: d.lacks,
 		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + who + ", " + d.groups.level(),
 	}
 }
@@ -221,6 +228,10 @@ func (d *Driver) Close() error {
 	}
 	close(d.starts)
 	<-d.down
+	if d.detached != nil {
+		close(d.attaches)
+		<-d.detached
+	}
 	if d.watch != nil {
 		d.watch.stop()
 	}
@@ -286,8 +297,14 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) err
 		in.group.remove()
 		return err
 	}
+	if spec.Patient {
+		err = in.group.setPatient()
+	}
 	in.channels = channels
-	status, err := d.launch(in, spec)
+	var status *os.File
+	if err == nil {
+		status, err = d.launch(in, spec)
+	}
 	channels.CloseInner()
 	if err != nil {
 		channels.Close()
@@ -368,21 +385,31 @@ func cloneTrees(s *initspec.Spec, files []*os.File) ([]*os.File, error) {
 		if b.Source == b.Target && underSystem(b.Source) {
 			continue
 		}
-		fd, err := unix.OpenTree(unix.AT_FDCWD, b.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		fd, err := cloneTree(b.Source)
 		if err != nil {
-			return files, fmt.Errorf("show %s: %w", b.Source, err)
+			return files, err
 		}
 		s.Binds[i].FD = len(files)
 		files = append(files, os.NewFile(uintptr(fd), b.Source))
-		err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
-			Attr_set:    unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
-			Propagation: unix.MS_PRIVATE,
-		})
-		if err != nil {
-			return files, fmt.Errorf("show %s: %w", b.Source, err)
-		}
 	}
 	return files, nil
+}
+
+// cloneTree gives a folder as a detached tree: read-only, without devices and set-user-id.
+func cloneTree(source string) (int, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return -1, fmt.Errorf("show %s: %w", source, err)
+	}
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
+		Attr_set:    unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
+		Propagation: unix.MS_PRIVATE,
+	})
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("show %s: %w", source, err)
+	}
+	return fd, nil
 }
 
 func underSystem(path string) bool {

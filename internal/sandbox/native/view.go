@@ -32,6 +32,9 @@ var madeFiles = [][2]string{
 	{"/etc/resolv.conf", ""},
 }
 
+// memoryFolders are the writable places, each a memory filesystem.
+var memoryFolders = [2]string{"/tmp", "/dev/shm"}
+
 var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 
 var devLinks = [][2]string{
@@ -79,10 +82,10 @@ func (v view) initSpec(spec sandbox.Spec, filter []byte) initspec.Spec {
 		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function",
 		Binds: append([]initspec.Bind(nil), v.binds...), Links: v.links, Files: madeFiles, Devices: devices,
 		Tmp: []initspec.Tmpfs{
-			{Target: "/tmp", Bytes: spec.TmpBytes, Mode: "1777"},
-			{Target: "/dev/shm", Bytes: spec.TmpBytes, Mode: "1777"},
+			{Target: memoryFolders[0], Bytes: spec.TmpBytes, Mode: "1777"},
+			{Target: memoryFolders[1], Bytes: spec.TmpBytes, Mode: "1777"},
 		},
-		Filter: filter,
+		Folders: spec.Empty, Filter: filter,
 	}
 	for _, m := range spec.Mounts {
 		if !v.shows(m) {

@@ -96,9 +96,13 @@ type instance struct {
 	reaped bool // the number of the process may be another's by now
 }
 
-func (in *instance) Control() net.Conn     { return in.channels.Control }
-func (in *instance) Output() *os.File      { return in.channels.Output }
-func (in *instance) SetCPU(int) error      { return nil }
+func (in *instance) Control() net.Conn { return in.channels.Control }
+func (in *instance) Output() *os.File  { return in.channels.Output }
+func (in *instance) SetCPU(int) error  { return nil }
+
+// Attach implements sandbox.Instance: there is no view to show a folder in.
+func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
+
 func (in *instance) MemoryPeak() int64     { return 0 }
 func (in *instance) Done() <-chan struct{} { return in.done }
 func (in *instance) Exit() sandbox.Exit    { return in.exit }

@@ -5,6 +5,7 @@ package sandboxtest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +29,7 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 	t.Run("a command that does not exist", func(t *testing.T) { testNoCommand(t, d) })
 	t.Run("mounts", func(t *testing.T) { testMounts(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
+	t.Run("attach", func(t *testing.T) { testAttach(t, d) })
 	t.Run("many at once", func(t *testing.T) { testMany(t, d) })
 	t.Run("closed while others start", func(t *testing.T) { testClose(t, newDriver(t)) })
 	if !d.Capabilities().Isolated {
@@ -137,6 +139,33 @@ func testKill(t *testing.T, d sandbox.Driver) {
 	require.NoError(t, in.Control().(*net.UnixConn).SetReadDeadline(time.Now().Add(10*time.Second)))
 	_, err = in.Control().Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF, "something of the tree still holds the socket")
+}
+
+// testAttach gives a process that waits a folder and other limits.
+func testAttach(t *testing.T, d sandbox.Driver) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "data"), []byte("shown\n"), 0o644))
+	s := spec("read line <&3; cat /opt/function/code/data; touch /opt/function/code/x 2>/dev/null && echo open; dd if=/dev/zero of=/tmp/x bs=1M count=64 2>/dev/null; stat -c %s /tmp/x")
+	s.Empty, s.Patient = []string{"/opt/function/code"}, true
+	in, err := d.Start(t.Context(), s)
+	require.NoError(t, err)
+	defer in.Control().Close()
+	defer in.Output().Close()
+	defer in.Kill()
+	err = in.Attach(sandbox.Mount{Source: dir, Target: "/opt/function/code"}, 128<<20, 8<<20)
+	if !d.Capabilities().Attach {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		return
+	}
+	require.NoError(t, err)
+	require.NoError(t, in.SetCPU(1000))
+	_, err = io.WriteString(in.Control(), "go\n")
+	require.NoError(t, err)
+	said, err := io.ReadAll(in.Output())
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("shown\n%d\n", 8<<20), string(said))
+	<-in.Done()
+	require.Error(t, in.Attach(sandbox.Mount{Source: dir, Target: "/opt/function/code"}, 1<<20, 1<<20), "the sandbox is gone")
 }
 
 func testMany(t *testing.T, d sandbox.Driver) {

@@ -128,7 +128,7 @@ func stop(t testing.TB, cmd *exec.Cmd, done <-chan struct{}) {
 // whose name begins with prefix. Where the program cannot tell, it is preferred.
 func Runtime(t testing.TB, prefix, preferred string) string {
 	t.Helper()
-	list, err := exec.CommandContext(t.Context(), binary(t), "runtimes", "--json").Output()
+	list, err := exec.CommandContext(t.Context(), binary(t), "runtimes", "--local", "--json").Output()
 	var runtimes []struct {
 		Name   string `json:"name"`
 		Status string `json:"status"`

@@ -28,7 +28,7 @@ func main() {
 	runtime.LockOSThread() // credentials, filters and groups are per thread; exec keeps this one's
 	err := run()
 	// Reached only on failure: exec does not return.
-	unix.Write(initspec.FDStatus, []byte(err.Error()))
+	_, _ = unix.Write(initspec.FDStatus, []byte(err.Error()))
 	os.Exit(125)
 }
 
@@ -123,6 +123,11 @@ func buildView(s *initspec.Spec) error {
 			return err
 		}
 		if err := os.WriteFile(root+f[0], []byte(f[1]), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, f := range s.Folders {
+		if err := os.MkdirAll(root+f, 0o755); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,7 @@ type Spec struct {
 	Files   [][2]string // small files: path, content
 	Devices []string    // device files to take over from the host, e.g. "/dev/null"
 	Tmp     []Tmpfs
+	Folders []string // empty folders
 
 	JoinFDs []int // open "tasks" files of cgroup v1 to join
 	Rlimits []Rlimit

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// concurrencies are the numbers of clients that every server is measured under.
+var concurrencies = []int{1, 16, 64}
+
+const (
+	lineRSSReady  = "server RSS, just started"
+	lineRSSLoaded = "server RSS, after load"
+
+	// againWarm is the warm-up of every round but the first: connections and caches only.
+	againWarm = 500 * time.Millisecond
+)
+
+// options are the flags.
+type options struct {
+	run, warm time.Duration
+	rounds    int
+	cold      int
+	binary    string
+	json      string
+}
+
+// bench is one run.
+type bench struct {
+	opts   options
+	log    io.Writer
+	server *server
+	echo   *place
+	langs  []*measured
+	goCold coldTimes
+
+	ready, called, loaded memory // of the server
+	echoLoaded            memory
+}
+
+// place is something that is put under load, and what was measured of it: by number of clients, then by round.
+type place struct {
+	target
+	PID     int
+	Samples map[int][]sample
+}
+
+// measured is a language and what was measured of it.
+type measured struct {
+	language
+	runtime  served
+	function target   // the one under load
+	fresh    []target // those of the cold starts
+	floor    *place
+	hanshu   *place
+	cold     coldTimes
+
+	firstPSS  []float64 // of its instances after the first call, in MiB
+	loadedPSS []float64 // and after the load
+	floorPSS  []float64 // of the floor's worker after the load
+}
+
+// measure makes a whole run. Everything that it starts has ended when it returns, and its files are gone.
+func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err error) {
+	dir, err := os.MkdirTemp("", "hanshu-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b = &bench{opts: opts, log: log}
+
+	echo, to, err := startFloor(ctx, commandEcho)
+	if err != nil {
+		return nil, err
+	}
+	defer echo.stop()
+	b.echo = newPlace(to, echo.pid())
+	if b.server, err = startServer(ctx, opts.binary, dir); err != nil {
+		return nil, err
+	}
+	defer b.server.stop()
+	if b.ready, err = memoryOf(b.server.pid()); err != nil {
+		return nil, err
+	}
+	for _, l := range languages() {
+		m, stop, err := b.prepare(ctx, l)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Title, err)
+		}
+		defer stop()
+		b.langs = append(b.langs, m)
+	}
+	if b.called, err = memoryOf(b.server.pid()); err != nil {
+		return nil, err
+	}
+	if err := b.rounds(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.weigh(); err != nil {
+		return nil, err
+	}
+	return b, b.cold(ctx, opts.cold)
+}
+
+func newPlace(t target, pid int) *place {
+	return &place{target: t, PID: pid, Samples: map[int][]sample{}}
+}
+
+// prepare starts a language's floor, and makes and calls its function. The caller calls stop at the end.
+func (b *bench) prepare(ctx context.Context, l language) (m *measured, stop func(), err error) {
+	m = &measured{language: l}
+	if m.runtime, err = b.server.runtime(ctx, l.Prefix); err != nil {
+		return nil, nil, err
+	}
+	floor, to, err := startFloor(ctx, append([]string{commandFront}, l.floorWorker(m.runtime.Path)...)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			floor.stop()
+		}
+	}()
+	m.floor = newPlace(to, floor.pid())
+	if m.function, err = b.server.create(ctx, l, m.runtime.Name, "echo-"+l.Command); err != nil {
+		return nil, nil, err
+	}
+	m.hanshu = newPlace(m.function, b.server.pid())
+	if err = b.callOnce(ctx, m.function); err != nil {
+		return nil, nil, err
+	}
+	m.firstPSS, err = workers(b.server.pid(), l.Command)
+	return m, floor.stop, err
+}
+
+func (b *bench) callOnce(ctx context.Context, to target) error {
+	c, err := dial(ctx, to.Address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return new(coldTimes).call(c, to)
+}
+
+// rounds measures every server under every number of clients, turn about.
+func (b *bench) rounds(ctx context.Context) error {
+	places := b.places()
+	names := []string{"Go echo"}
+	for _, m := range b.langs {
+		names = append(names, m.Title+" floor", m.Title+" hanshu")
+	}
+	for round := range b.opts.rounds {
+		warm := b.opts.warm
+		if round > 0 {
+			warm = min(warm, againWarm)
+		}
+		for _, clients := range concurrencies {
+			for i, p := range places {
+				fmt.Fprintf(b.log, "round %d of %d, c=%d, %-14s ", round+1, b.opts.rounds, clients, names[i])
+				s, err := load(ctx, p.PID, loadSpec{Target: p.target, Clients: clients, Warm: warm, Run: b.opts.run})
+				if err != nil {
+					return fmt.Errorf("%s, c=%d: %w", names[i], clients, err)
+				}
+				fmt.Fprintf(b.log, "%7.0f/s, p50 %.3f ms, p99 %.3f ms, %.0f us each, %.1f processors used by others%s\n",
+					s.PerSecond, s.P50, s.P99, s.CPU, s.Foreign, faults(s.Wrong, s.Errors, s.First))
+				p.Samples[clients] = append(p.Samples[clients], s)
+			}
+		}
+	}
+	return nil
+}
+
+func faults(wrong, errors int64, first string) string {
+	if wrong == 0 && errors == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d WRONG, %d ERRORS: %s", wrong, errors, first)
+}
+
+// weigh reads the memory in use after the load.
+func (b *bench) weigh() (err error) {
+	if b.echoLoaded, err = memoryOf(b.echo.PID); err != nil {
+		return err
+	}
+	if b.loaded, err = memoryOf(b.server.pid()); err != nil {
+		return err
+	}
+	for _, m := range b.langs {
+		if m.floorPSS, err = workers(m.floor.PID, m.Command); err != nil {
+			return err
+		}
+		if m.loadedPSS, err = workers(b.server.pid(), m.Command); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package main
+
+import "fmt"
+
+// language is what is measured of one: an echo function for hanshu, and a worker for the floor.
+type language struct {
+	Title   string // in the table
+	Command string // the interpreter's name
+	Flag    string // runs the text of a program
+	Worker  string // the floor's program
+	Prefix  string // of runtime names
+	Handler string
+	Source  string // of the function
+}
+
+func languages() []language {
+	return []language{
+		{Title: "Python", Command: "python3", Flag: "-c", Worker: workerPython, Prefix: "Python3", Handler: "index.handler",
+			Source: "def handler(event, context):\n    return event\n"},
+		{Title: "Node", Command: "node", Flag: "-e", Worker: workerNode, Prefix: "Node.js", Handler: "index.handler",
+			Source: "exports.handler = async (event, context) => event;\n"},
+	}
+}
+
+// floorWorker is the command of the floor's worker under an interpreter.
+func (l language) floorWorker(interpreter string) []string {
+	return []string{interpreter, l.Flag, l.Worker}
+}
+
+// warm names a line about calls of a warm instance.
+func (l language) warm(what string, clients int) string {
+	return fmt.Sprintf("%s warm, c=%d, %s", l.Title, clients, what)
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hanshu-faas/hanshu/client"
+)
+
+// Runs asked for at a time.
+const (
+	newestRuns = 20
+	allRuns    = 500 // the most that a server gives
+)
+
+// pollTime is how long a server may hold a request back until there is a run to tell of.
+const pollTime = 30 * time.Second
+
+type logsOptions struct {
+	follow     bool
+	sinceStart bool
+}
+
+func newLogsCommand(c *cli) *cobra.Command {
+	var o logsOptions
+	cmd := &cobra.Command{
+		Use:   "logs NAME",
+		Short: "show what a function wrote",
+		Long: fmt.Sprintf(`Logs shows the newest %d calls of a function, oldest first: each line that it wrote with time, level and request id, and a line
+on how the call ended. The server keeps recent calls in memory, until it ends. NAME is a name, package:name, or a URN.
+
+With --json it prints an array of calls; with --follow as well, one call a line.`, newestRuns) +
+			exitHelp(exitOK, exitUsage, exitRefused, exitServer),
+		Example: `  hanshu logs hello
+  hanshu logs hello --follow
+  hanshu logs hello --since-start --json`,
+		Args:              oneArg("NAME"),
+		ValidArgsFunction: c.completeNames,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runLogs(cmd.Context(), c, args[0], o) },
+	}
+	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "wait for further calls, until Ctrl-C")
+	cmd.Flags().BoolVar(&o.sinceStart, "since-start", false, fmt.Sprintf("all calls that the server still keeps, up to %d", allRuns))
+	return cmd
+}
+
+func runLogs(ctx context.Context, c *cli, name string, o logsOptions) error {
+	r, err := ref(name)
+	if err != nil {
+		return err
+	}
+	server, err := c.client()
+	if err != nil {
+		return err
+	}
+	if _, err := server.ShowFunctionConfig(ctx, server.URN(r)); err != nil {
+		return err // a function without calls is not one that does not exist
+	}
+	ask := client.RunsOptions{Limit: newestRuns}
+	if o.sinceStart {
+		ask.Limit = allRuns
+	}
+	runs, err := server.Runs(ctx, r, ask)
+	if err != nil {
+		return err
+	}
+	if c.json && !o.follow {
+		c.printJSON(runs)
+		return nil
+	}
+	for {
+		for _, run := range runs {
+			c.showRun(run)
+			ask.After = run.Seq
+		}
+		if !o.follow {
+			return nil
+		}
+		ask.Limit, ask.Wait = allRuns, pollTime
+		runs, err = server.Runs(ctx, r, ask)
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil // Ctrl-C is how following ends
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+const logTime = "2006-01-02T15:04:05.000Z"
+
+func (c *cli) showRun(run client.Run) {
+	if c.json {
+		text, _ := json.Marshal(run) // plain values always encode
+		c.printf("%s\n", text)
+		return
+	}
+	for _, line := range run.Logs {
+		c.logLine(line.Time, line.Level, run.ID, line.Text)
+	}
+	if run.Dropped > 0 {
+		c.logLine(run.Begun, "END", run.ID, fmt.Sprintf("%s of log were over the limit of one call and are lost", size(run.Dropped)))
+	}
+	start := "warm"
+	if run.Cold {
+		start = fmt.Sprintf("cold start, %s init", milliseconds(run.InitMS))
+	}
+	text := fmt.Sprintf("%s, %s, %s, %.1f of %d MB", run.Status, milliseconds(run.RunMS), start, float64(run.MemoryPeak)/(1<<20), run.MemoryMB)
+	if run.Message != "" {
+		text += ": " + oneLine(run.Message)
+	}
+	level := "END"
+	if run.Status != "ok" {
+		level = "FAIL"
+	}
+	c.logLine(run.Begun.Add(time.Duration(run.TookMS*float64(time.Millisecond))), level, run.ID, text)
+}
+
+func (c *cli) logLine(at time.Time, level, id, text string) {
+	word := fmt.Sprintf("%-5s", c.clean(level))
+	switch level {
+	case "ERROR", "FAIL":
+		word = c.paint(red, word)
+	case "WARN":
+		word = c.paint(yellow, word)
+	case "END":
+		word = c.paint(green, word)
+	}
+	c.printf("%s %s %s %s\n", at.UTC().Format(logTime), word, c.clean(id), c.clean(text))
+}

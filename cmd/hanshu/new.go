@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed examples
+var examples embed.FS
+
+func newNewCommand(c *cli) *cobra.Command {
+	var runtime string
+	cmd := &cobra.Command{
+		Use:   "new NAME",
+		Short: "start a function: a folder with an example",
+		Long: `New makes the folder NAME in the current folder, with an example function and hanshu.json, which describes it for deploy:
+name, package, description, runtime, handler, initializer_handler, initializer_timeout, memory_size, timeout, user_data.
+It changes nothing that is there. Without --runtime it takes the newest Python that the server has, or this machine where no server
+can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
+		Example: `  hanshu new hello
+  hanshu new hello --runtime Node.js18.15`,
+		Args: oneArg("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), c, args[0], runtime) },
+	}
+	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9 or Node.js18.15; 'hanshu runtimes' lists them")
+	return cmd
+}
+
+// language is what deploy and new know of a language: how to begin, and how to recognise it.
+type language struct{ prefix, ending string }
+
+func languages() []language { return []language{{"Python", ".py"}, {"Node.js", ".js"}} }
+
+func runNew(ctx context.Context, c *cli, name, runtime string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if runtime == "" {
+		var err error
+		if runtime, err = c.defaultRuntime(ctx, "Python"); err != nil {
+			return err
+		}
+	}
+	ending := ""
+	for _, l := range languages() {
+		if _, ok := runtimeVersion(runtime, l.prefix); ok {
+			ending = l.ending
+		}
+	}
+	if ending == "" {
+		return usagef("there is no example for runtime %.60q; take one of Python or Node.js", runtime)
+	}
+	files, err := writeExample(name, runtime, "index"+ending)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		c.printJSON(map[string]any{"name": name, "folder": name, "runtime": runtime, "files": files})
+		return nil
+	}
+	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, c.self("deploy", name))
+	return nil
+}
+
+// defaultRuntime is the newest of a language that the server serves, or this machine where no server answers.
+func (c *cli) defaultRuntime(ctx context.Context, prefix string) (string, error) {
+	list, err := c.runtimes(ctx, false)
+	if err != nil {
+		if list, err = c.runtimes(ctx, true); err != nil {
+			return "", err
+		}
+	}
+	if name := newestRuntime(list, prefix); name != "" {
+		return name, nil
+	}
+	return "", usagef("no %s was found; 'hanshu runtimes' says what to install", prefix)
+}
+
+// writeExample makes the folder and its files, and leaves nothing behind when it cannot.
+func writeExample(folder, runtime, source string) ([]string, error) {
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil, usagef("%s is there already, and is left as it is", folder)
+		}
+		return nil, err
+	}
+	files, err := fillExample(folder, runtime, source)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return files, nil
+}
+
+func fillExample(folder, runtime, source string) ([]string, error) {
+	code, err := examples.ReadFile("examples/" + source)
+	if err != nil {
+		return nil, err
+	}
+	described, err := json.MarshalIndent(manifest{
+		Name: folder, Runtime: runtime, Handler: "index.handler", MemorySize: defaultMemory, Timeout: defaultTimeout,
+		UserData: map[string]string{"GREETING": "Hello"},
+	}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	files := []string{filepath.Join(folder, source), filepath.Join(folder, manifestName)}
+	for i, text := range [][]byte{code, append(described, '\n')} {
+		if err := os.WriteFile(files[i], text, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
