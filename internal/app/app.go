@@ -47,7 +47,7 @@ var (
 const (
 	maxCachedCode  = 4 << 30  // bytes of unpacked packages that no instance uses
 	maxRecentRuns  = 10_000   // records in memory
-	maxRecentBytes = 16 << 20 // of their log text
+	maxRecentBytes = 16 << 20 // of their logs and failures
 	drain          = 20 * time.Second
 	clientStall    = time.Minute // the longest one write to a client may take
 )

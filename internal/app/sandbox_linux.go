@@ -20,7 +20,7 @@ func newDriver(ctx context.Context, cfg config.Config) (sandbox.Driver, error) {
 	if cfg.Sandbox == config.SandboxNone {
 		return none.New(), nil
 	}
-	d, err := native.New(ctx, native.Config{Init: initbin.Binary(), Token: hostToken(cfg.DataDir)})
+	d, err := native.New(ctx, native.Config{Init: initbin.Binary(), Token: hostToken(cfg.DataDir), Private: cfg.DataDir})
 	if err != nil {
 		return nil, fmt.Errorf("%w\n`hanshu doctor` tells more; --sandbox=none runs functions without any protection", err)
 	}

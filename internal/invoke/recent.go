@@ -33,7 +33,8 @@ type Recent struct {
 	changed chan struct{} // closed at the next add; nil while nobody waits
 }
 
-// NewRecent makes a Recent that holds at most so many runs, and so many bytes of log text.
+// NewRecent makes a Recent that holds at most so many runs, and so many bytes of what functions say: logs
+// and failures.
 func NewRecent(maxRuns int, maxBytes int64) *Recent {
 	return &Recent{maxRuns: maxRuns, maxBytes: maxBytes}
 }
@@ -50,9 +51,9 @@ func (r *Recent) add(run Run) {
 	if len(r.runs) < r.maxRuns && r.count == len(r.runs) {
 		r.grow()
 	}
-	size := logSize(run)
+	size := textSize(run)
 	for r.count > 0 && (r.count == r.maxRuns || r.bytes+size > r.maxBytes) {
-		r.bytes -= logSize(r.runs[r.first])
+		r.bytes -= textSize(r.runs[r.first])
 		r.runs[r.first] = Run{}
 		r.first = (r.first + 1) % len(r.runs)
 		r.count--
@@ -76,13 +77,20 @@ func (r *Recent) grow() {
 	r.runs, r.first = bigger, 0
 }
 
-func logSize(run Run) int64 {
+// textSize is what a run holds in memory by the function's own doing: its log and its failure, with what each line costs.
+func textSize(run Run) int64 {
 	if run.Result == nil {
 		return 0
 	}
 	var n int64
 	for _, l := range run.Result.Logs {
-		n += int64(len(l.Text)) + 48
+		n += int64(len(l.Text)) + 56
+	}
+	if f := run.Result.Failure; f != nil {
+		n += int64(len(f.Message) + len(f.Type))
+		for _, line := range f.Stack {
+			n += int64(len(line)) + 16
+		}
 	}
 	return n
 }

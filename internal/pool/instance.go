@@ -9,10 +9,13 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
@@ -340,7 +343,38 @@ func (in *instance) reported(frame lang.Frame) *faas.Failure {
 	if err != nil {
 		return in.broken(err)
 	}
-	return &faas.Failure{Code: code, Type: failure.Type, Message: failure.Message, Stack: failure.Stack}
+	return &faas.Failure{
+		Code: code, Type: firstBytes(failure.Type, 200), Message: firstBytes(failure.Message, maxMessage), Stack: lastLines(failure.Stack, maxStack),
+	}
+}
+
+// What is kept of a failure, in bytes: more than the bootstraps send by themselves.
+const (
+	maxMessage = 256 << 10
+	maxStack   = 512 << 10
+)
+
+// firstBytes cuts a text, and never through a character.
+func firstBytes(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return strings.Clone(text[:n]) // not the whole for its beginning
+}
+
+// lastLines keeps the innermost lines of a stack.
+func lastLines(lines []string, n int) []string {
+	first := len(lines)
+	for first > 0 {
+		if n -= len(lines[first-1]) + 16; n < 0 {
+			break
+		}
+		first--
+	}
+	return slices.Clone(lines[first:])
 }
 
 // broken ends a worker that does not keep to the protocol.

@@ -3,10 +3,12 @@ package pool_test
 import (
 	"context"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -120,4 +122,34 @@ func TestLongLoadingIsLimited(t *testing.T) {
 	res, err := s.try(t.Context(), s.function(), `1`, 10*time.Second)
 	require.NoError(t, err)
 	require.Nil(t, res.Failure)
+}
+
+// TestFailuresAreBounded answers with all that fits into a frame.
+func TestFailuresAreBounded(t *testing.T) {
+	s := newStage(t, &actors{play: func(a *actor) {
+		if !a.loaded() {
+			return
+		}
+		for {
+			call, ok := a.receive()
+			if !ok {
+				return
+			}
+			long, lines := strings.Repeat("é", 1<<20), strings.Repeat(`"`+strings.Repeat("s", 1000)+`",`, 2000)
+			a.send(lang.Frame{Type: lang.FrameFailed, Seq: call.Seq, Meta: []byte{lang.FailException},
+				Body: []byte(`{"errorMessage":"` + long + `","errorType":"` + long + `","stackTrace":[` + lines + `"last"]}`)})
+		}
+	}}, nil)
+	res, err := s.try(t.Context(), s.function(), `1`, time.Second)
+	require.NoError(t, err)
+	f := res.Failure
+	require.NotNil(t, f)
+	require.Equal(t, faas.CodeException, f.Code)
+	size := len(f.Message) + len(f.Type)
+	for _, line := range f.Stack {
+		size += len(line)
+	}
+	require.Less(t, size, 1<<20)
+	require.True(t, utf8.ValidString(f.Message))
+	require.Equal(t, "last", f.Stack[len(f.Stack)-1])
 }

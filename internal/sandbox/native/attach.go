@@ -76,6 +76,9 @@ func (in *instance) Attach(m sandbox.Mount, memoryBytes, tmpBytes int64) error {
 	if d.detached == nil {
 		return errors.ErrUnsupported
 	}
+	if shows(realPath(m.Source), d.private) {
+		return fmt.Errorf("attach: %s is above what no sandbox may see", m.Source)
+	}
 	if err := errors.Join(in.group.endPatience(), in.group.setMemory(memoryBytes)); err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}

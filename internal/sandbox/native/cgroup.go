@@ -15,13 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// groups makes one resource group for each sandbox. There are three kinds of host: cgroup v2 with the controllers this
-// process may use; cgroup v1; and neither, where limits fall back to those of a process (rlimits and a watch on memory).
+// controllers are those that limit a sandbox.
+var controllers = []string{"memory", "cpu", "pids"}
+
+// groups makes one resource group for each sandbox. There are three kinds of host: cgroup v2 with controllers this process
+// may use; cgroup v1; and neither, where limits fall back to those of a process (rlimits and a watch on memory).
 type groups struct {
-	v2      string            // folder of ours in the v2 tree; "" when v2 gives no controllers here
-	v1      map[string]string // controller -> folder of ours in its v1 tree
-	missing []string          // controllers of memory, cpu and pids that this process cannot use
-	why     string
+	v2    string            // folder of ours in the v2 tree; "" when v2 gives no controllers here
+	v2has []string          // controllers in there
+	v1    map[string]string // controller -> folder of ours in its v1 tree
 }
 
 // group is the resource group of one sandbox.
@@ -38,18 +40,12 @@ const cpuPeriod = 100_000 // us
 func findGroups(token string) *groups {
 	g := &groups{v1: map[string]string{}}
 	mounts, own := cgroupMounts(), ownGroups()
-	if root, ok := mounts["v2"]; ok {
-		if dir, err := prepareV2(filepath.Join(root, own[""]), token); err == nil {
-			g.v2 = dir
-			return g
-		} else {
-			g.why = err.Error()
-		}
+	if root, ok := mounts["v2"]; ok && g.useV2(root, own[""], token) {
+		return g
 	}
-	for _, c := range []string{"memory", "cpu", "pids"} {
+	for _, c := range controllers {
 		root, ok := mounts[c]
 		if !ok {
-			g.missing = append(g.missing, c)
 			continue
 		}
 		dir := filepath.Join(root, own[c], token)
@@ -57,13 +53,28 @@ func findGroups(token string) *groups {
 			dir = filepath.Join(root, token) // a mount that shows only our own part of the tree
 		}
 		removeTree(dir)
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			g.missing, g.why = append(g.missing, c), err.Error()
-			continue
+		if err := os.Mkdir(dir, 0o755); err == nil || errors.Is(err, os.ErrExist) {
+			g.v1[c] = dir
 		}
-		g.v1[c] = dir
 	}
 	return g
+}
+
+// useV2 makes our folder in the v2 tree: below our own group where that is delegated to us, else at the top of the tree,
+// where root may (started from a shell, its own group is full of other processes and cannot hand controllers down). It
+// gives false where neither can be.
+func (g *groups) useV2(root, own, token string) bool {
+	places := []string{filepath.Join(root, own), root}
+	if filepath.Base(own) == serverLeaf(token) { // started again from within
+		places[0] = filepath.Dir(places[0])
+	}
+	for _, place := range places {
+		if dir, has, err := prepareV2(place, token); err == nil {
+			g.v2, g.v2has = dir, has
+			return true
+		}
+	}
+	return false
 }
 
 // cgroupMounts maps each v1 controller, and "v2", to where it is mounted.
@@ -108,41 +119,61 @@ func ownGroups() map[string]string {
 	return own
 }
 
-// prepareV2 turns our group into an inner node: this process moves into a leaf, the controllers are handed down, and the
-// sandboxes get a folder of their own. It fails where the group is not ours to change (no delegation).
-func prepareV2(own, token string) (string, error) {
-	have, err := os.ReadFile(filepath.Join(own, "cgroup.controllers"))
+// serverLeaf names the group that the server moves into, to make room for others beside it.
+func serverLeaf(token string) string { return token + "-server" }
+
+// prepareV2 makes a folder for the sandboxes in a group and hands down to it what controllers there are. What an earlier
+// server left in it is ended.
+func prepareV2(place, token string) (dir string, has []string, err error) {
+	have, err := os.ReadFile(filepath.Join(place, "cgroup.controllers"))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	for _, c := range []string{"memory", "cpu", "pids"} {
-		if !slices.Contains(strings.Fields(string(have)), c) {
-			return "", fmt.Errorf("the cgroup v2 tree has no %s controller", c)
+	enable := ""
+	for _, c := range controllers {
+		if slices.Contains(strings.Fields(string(have)), c) {
+			has = append(has, c)
+			enable += " +" + c
 		}
 	}
-	dir := filepath.Join(own, token)
+	if has == nil {
+		return "", nil, fmt.Errorf("%s has no controllers", place)
+	}
+	dir = filepath.Join(place, token)
 	removeTree(dir)
-	leaf := filepath.Join(own, token+"-server")
-	if filepath.Base(own) == token+"-server" { // started again from within
-		own = filepath.Dir(own)
-		dir, leaf = filepath.Join(own, token), filepath.Join(own, token+"-server")
-	}
-	if err := os.MkdirAll(leaf, 0o755); err != nil {
-		return "", err
-	}
-	if err := writeFile(filepath.Join(leaf, "cgroup.procs"), "0"); err != nil {
-		return "", err
-	}
-	if err := writeFile(filepath.Join(own, "cgroup.subtree_control"), "+memory +cpu +pids"); err != nil {
-		return "", err
+	if err := handDown(place, enable, token); err != nil {
+		return "", nil, err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
+		return "", nil, err
 	}
-	return dir, writeFile(filepath.Join(dir, "cgroup.subtree_control"), "+memory +cpu +pids")
+	return dir, has, writeFile(filepath.Join(dir, "cgroup.subtree_control"), enable)
 }
 
-func (g *groups) has(controller string) bool { return g.v2 != "" || g.v1[controller] != "" }
+// handDown enables controllers for the children of a group. The kernel refuses that (EBUSY) while the group has processes
+// of its own, but for the top of the tree; then this process moves into a leaf, and back when others are there too.
+func handDown(place, enable, token string) error {
+	control := filepath.Join(place, "cgroup.subtree_control")
+	err := writeFile(control, enable)
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	leaf := filepath.Join(place, serverLeaf(token))
+	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := writeFile(filepath.Join(leaf, "cgroup.procs"), "0"); err != nil {
+		return err
+	}
+	if err := writeFile(control, enable); err != nil {
+		return errors.Join(err, writeFile(filepath.Join(place, "cgroup.procs"), "0"), os.Remove(leaf))
+	}
+	return nil
+}
+
+func (g *groups) has(controller string) bool {
+	return slices.Contains(g.v2has, controller) || g.v1[controller] != ""
+}
 
 // level names what kind of limits there are, for people.
 func (g *groups) level() string {
@@ -168,10 +199,7 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 			return nil, fmt.Errorf("make %s group: %w", c, err)
 		}
 	}
-	var err error
-	if g.has("memory") {
-		err = errors.Join(err, gr.write("memory", "memory.limit_in_bytes", strconv.FormatInt(memory, 10)))
-	}
+	err := gr.setMemory(memory)
 	if g.has("pids") {
 		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
 	}
@@ -187,11 +215,13 @@ func (gr *group) createV2(memory int64, processes int) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("make group: %w", err)
 	}
-	err := errors.Join(
-		writeFile(filepath.Join(dir, "memory.max"), strconv.FormatInt(memory, 10)),
-		writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)),
-		ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")),
-		writeFile(filepath.Join(dir, "memory.oom.group"), "0"))
+	err := gr.setMemory(memory)
+	if gr.parent.has("memory") {
+		err = errors.Join(err, ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")))
+	}
+	if gr.parent.has("pids") {
+		err = errors.Join(err, writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)))
+	}
 	if err == nil {
 		gr.dir, err = os.Open(dir)
 	}
@@ -220,12 +250,12 @@ func (gr *group) joinFiles() ([]*os.File, error) {
 
 // setCPU sets the processor share in thousandths of a core.
 func (gr *group) setCPU(millis int) error {
+	if !gr.parent.has("cpu") {
+		return nil
+	}
 	quota := strconv.Itoa(millis * cpuPeriod / 1000)
 	if gr.parent.v2 != "" {
 		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod))
-	}
-	if !gr.parent.has("cpu") {
-		return nil
 	}
 	return gr.write("cpu", "cpu.cfs_quota_us", quota)
 }
@@ -241,24 +271,27 @@ func (gr *group) endPatience() error { return gr.weigh("100", "1024") }
 // weigh sets what the group gets of a processor that others want too.
 func (gr *group) weigh(v2, v1 string) error {
 	switch {
+	case !gr.parent.has("cpu"):
+		return nil
 	case gr.parent.v2 != "":
 		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), v2)
-	case gr.parent.has("cpu"):
-		return gr.write("cpu", "cpu.shares", v1)
 	}
-	return nil
+	return gr.write("cpu", "cpu.shares", v1)
 }
 
-// setMemory changes the limit of memory, in bytes.
+// setMemory sets the limit of memory, in bytes. On v1 the limit with swap, where swap is counted, may never be the lower of
+// the two: it goes first when the limits rise and last when they fall.
 func (gr *group) setMemory(bytes int64) error {
+	if !gr.parent.has("memory") {
+		return nil
+	}
 	value := strconv.FormatInt(bytes, 10)
 	if gr.parent.v2 != "" {
 		return writeFile(filepath.Join(gr.parent.v2, gr.name, "memory.max"), value)
 	}
-	if !gr.parent.has("memory") {
-		return nil
-	}
-	return gr.write("memory", "memory.limit_in_bytes", value)
+	_ = gr.write("memory", "memory.memsw.limit_in_bytes", value)
+	return errors.Join(gr.write("memory", "memory.limit_in_bytes", value),
+		ignoreMissing(gr.write("memory", "memory.memsw.limit_in_bytes", value)))
 }
 
 // memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell.

@@ -26,8 +26,10 @@ import (
 
 // Config says how to run a Driver.
 type Config struct {
-	Init  []byte // the init program, from package initbin
-	Token string // names this server's groups on the host: the same for each start on the same data, unlike any other's
+	Init []byte // the init program, from package initbin
+	// Private is a folder that no sandbox may see as a whole, "" for none: parts of it can be mounted, nothing above them.
+	Private string
+	Token   string // names this server's groups on the host: the same for each start on the same data, unlike any other's
 }
 
 // firstUID is where the users of sandboxes begin when the server may choose them: above the ranges that systemd and
@@ -37,6 +39,7 @@ const firstUID = 1_900_000_000
 // Driver is the native level. Make one with New.
 type Driver struct {
 	view       view
+	private    string
 	filter     []byte
 	initFD     int
 	groups     *groups
@@ -44,6 +47,9 @@ type Driver struct {
 	lacks      []string
 
 	starts   chan startRequest
+	starting sync.WaitGroup  // starts under way
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
 	down     chan struct{} // closed when the launcher has ended
 	attaches chan attachRequest
 	detached chan struct{} // closed when the attacher has ended; nil when there is none
@@ -62,6 +68,13 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	if len(cfg.Init) == 0 {
 		return nil, errors.New("this hanshu was built without its sandbox init; build it with `make build`")
 	}
+	view := hostView()
+	private := realPath(cfg.Private)
+	for _, b := range view.binds {
+		if shows(b.Source, private) {
+			return nil, fmt.Errorf("%s lies below %s, which every function sees: choose another place for it", cfg.Private, b.Source)
+		}
+	}
 	initFD, err := initFile(cfg.Init)
 	if err != nil {
 		return nil, err
@@ -77,10 +90,11 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		return nil, errors.Join(err, unix.Close(initFD))
 	}
 	d := &Driver{
-		view: hostView(), filter: filter, initFD: initFD, groups: groups,
+		view: view, private: private, filter: filter, initFD: initFD, groups: groups,
 		starts: make(chan startRequest), down: make(chan struct{}),
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	if !d.groups.has("memory") {
 		d.watch = newMemoryWatch()
 	}
@@ -164,12 +178,12 @@ func (d *Driver) missing() []string {
 			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
 			"booted workers that wait for a function (every cold start is a whole one): run hanshu as root")
 	}
-	for _, c := range []string{"memory", "cpu", "pids"} {
+	for _, c := range controllers {
 		if d.groups.has(c) {
 			continue
 		}
 		fallback := map[string]string{
-			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late; memfd and System V memory are refused)",
+			"memory": "memory limit by cgroup (a watch ends sandboxes that pass it, some tens of milliseconds late, and does not count files in /tmp; memfd and System V memory are refused)",
 			"cpu":    "processor limit by cgroup (none is set)",
 			"pids":   "process limit by cgroup (a limit by user namespace is set instead)",
 		}[c]
@@ -198,6 +212,10 @@ func (d *Driver) Close() error {
 		return nil
 	}
 	d.closed = true
+	d.mu.Unlock()
+	d.cancel()
+	d.starting.Wait()
+	d.mu.Lock()
 	var running []*instance
 	for in := range d.instances {
 		running = append(running, in)
@@ -224,10 +242,19 @@ func (d *Driver) Close() error {
 
 // Start implements sandbox.Driver.
 func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+	for _, m := range spec.Mounts {
+		if shows(realPath(m.Source), d.private) {
+			return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, m.Source)
+		}
+	}
 	in, err := d.register(spec)
 	if err != nil {
 		return nil, err
 	}
+	defer d.starting.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
 	if err := d.start(ctx, in, spec); err != nil {
 		d.forget(in)
 		return nil, fmt.Errorf("start sandbox %s: %w", spec.Name, err)
@@ -241,6 +268,7 @@ func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
 	if d.closed {
 		return nil, errors.New("the sandbox driver is closed")
 	}
+	d.starting.Add(1)
 	slot := 0
 	for d.slots[slot] {
 		slot++
@@ -284,10 +312,10 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) err
 		in.group.remove()
 		return err
 	}
-	go in.wait()
 	if d.watch != nil {
-		d.watch.add(in)
+		d.watch.add(in) // before wait, which takes it off again
 	}
+	go in.wait()
 	if err := awaitExec(ctx, status); err != nil {
 		in.Kill()
 		<-in.done

@@ -47,6 +47,32 @@ func TestSuite(t *testing.T) {
 	})
 }
 
+// TestPrivateFoldersStayOutOfView names a folder that the view shows, and one that a mount does.
+func TestPrivateFoldersStayOutOfView(t *testing.T) {
+	program, token := buildInit(t), "private-"+filepath.Base(filepath.Dir(t.TempDir()))
+	_, err := native.New(t.Context(), native.Config{Init: program, Token: token, Private: "/usr/local/hanshu"})
+	require.ErrorContains(t, err, "/usr/local/hanshu")
+	dir := t.TempDir()
+	private := filepath.Join(dir, "data")
+	code := filepath.Join(private, "code")
+	require.NoError(t, os.MkdirAll(code, 0o755))
+	d, err := native.New(t.Context(), native.Config{Init: program, Token: token, Private: private})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, d.Close()) }()
+	for source, ok := range map[string]bool{code: true, private: false, dir: false} {
+		in, err := d.Start(t.Context(), sandbox.Spec{
+			Command: []string{"/bin/true"}, Dir: "/", Mounts: []sandbox.Mount{{Source: source, Target: "/opt/x"}},
+			MemoryBytes: 64 << 20, Processes: 16, Files: 64, TmpBytes: 1 << 20,
+		})
+		require.Equal(t, ok, err == nil, "%s: %v", source, err)
+		if err == nil {
+			<-in.Done()
+			in.Control().Close()
+			in.Output().Close()
+		}
+	}
+}
+
 // TestSuiteAsOrdinaryUser runs the same suite without root's rights: the level an ordinary user gets.
 func TestSuiteAsOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {

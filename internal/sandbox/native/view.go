@@ -106,3 +106,22 @@ func (v view) shows(m sandbox.Mount) bool {
 	}
 	return false
 }
+
+// realPath resolves the links of a path as far as it exists; "" stays "".
+func realPath(path string) string {
+	if path == "" {
+		return ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// shows tells whether a folder holds a path, or is it.
+func shows(folder, path string) bool {
+	return path != "" && (path == folder || strings.HasPrefix(path, folder+"/"))
+}

@@ -91,6 +91,9 @@ type instance struct {
 	process  *os.Process
 	done     chan struct{}
 	exit     sandbox.Exit
+
+	mu     sync.Mutex
+	reaped bool // the number of the process may be another's by now
 }
 
 func (in *instance) Control() net.Conn { return in.channels.Control }
@@ -114,7 +117,13 @@ func (in *instance) Path(inside string) string {
 }
 
 // Kill ends the process group; what has left it lives on, which is why this level isolates nothing.
-func (in *instance) Kill() { _ = syscall.Kill(-in.process.Pid, syscall.SIGKILL) }
+func (in *instance) Kill() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.reaped {
+		_ = syscall.Kill(-in.process.Pid, syscall.SIGKILL)
+	}
+}
 
 func (in *instance) wait() {
 	state, err := in.process.Wait()
@@ -123,7 +132,10 @@ func (in *instance) wait() {
 	} else {
 		in.exit = sandbox.ExitOf(state)
 	}
-	in.Kill() // children of the group
+	in.mu.Lock()
+	_ = syscall.Kill(-in.process.Pid, syscall.SIGKILL) // children of the group, which keep its number its own
+	in.reaped = true
+	in.mu.Unlock()
 	in.driver.mu.Lock()
 	delete(in.driver.instances, in)
 	in.driver.mu.Unlock()

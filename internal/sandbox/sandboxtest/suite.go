@@ -4,6 +4,7 @@ package sandboxtest
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
 	t.Run("attach", func(t *testing.T) { testAttach(t, d) })
 	t.Run("many at once", func(t *testing.T) { testMany(t, d) })
+	t.Run("closed while others start", func(t *testing.T) { testClose(t, newDriver(t)) })
 	if !d.Capabilities().Isolated {
 		return
 	}
@@ -191,6 +194,38 @@ func testMany(t *testing.T, d sandbox.Driver) {
 	}
 }
 
+// testClose closes a driver in the middle of starts: each gives an instance that Close ends, or an error.
+func testClose(t *testing.T, d sandbox.Driver) {
+	var starts sync.WaitGroup
+	for range 8 {
+		starts.Go(func() {
+			for {
+				in, err := d.Start(context.Background(), spec("sleep 600"))
+				if err != nil {
+					return
+				}
+				defer in.Control().Close()
+				defer in.Output().Close()
+				defer func() { <-in.Done() }()
+			}
+		})
+	}
+	first, err := d.Start(t.Context(), spec("sleep 600"))
+	require.NoError(t, err)
+	defer first.Control().Close()
+	defer first.Output().Close()
+	require.NoError(t, d.Close())
+	ended := make(chan struct{})
+	go func() { starts.Wait(); <-first.Done(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("instances outlive their driver, or starts do not end")
+	}
+	_, err = d.Start(t.Context(), spec("true"))
+	require.Error(t, err)
+}
+
 // testWalls tries what a function must not be able to do. Each script says "open" when the wall is open, and "shut" at
 // its end.
 func testWalls(t *testing.T, d sandbox.Driver) {
@@ -242,6 +277,7 @@ func testWalls(t *testing.T, d sandbox.Driver) {
 		"packet socket":             syscall("libc.socket(17,3,0)"),
 		"vsock":                     syscall("libc.socket(40,1,0)"),
 		"kernel crypto socket":      syscall("libc.socket(38,5,0)"),
+		"flush the host's disks":    syscall("libc.syncfs(os.open('/usr',0))"),
 		"outlive the server":        syscall("libc.prctl(1,0,0,0,0)"),
 		"set-user-id root":          shell("for f in /usr/bin/su /usr/bin/passwd /usr/bin/mount; do [ -u $f ] && $f --version >/dev/null 2>&1; done; [ $(id -u) = 1003 ] || echo open"),
 	} {
@@ -260,6 +296,11 @@ func testLimits(t *testing.T, d sandbox.Driver) {
 		o := run(t, d, s)
 		require.True(t, o.OOM, "%+v", o)
 	})
+	t.Run("memory that no process maps", func(t *testing.T) {
+		s := spec("")
+		s.Command = []string{"/usr/bin/python3", "-I", "-S", "-c", "import os\nfd=os.memfd_create('x')\nfor i in range(256): os.write(fd,b'x'*(1<<20))\nprint('taken')"}
+		require.NotContains(t, run(t, d, s).said, "taken")
+	})
 	t.Run("processes", func(t *testing.T) {
 		s := spec("")
 		s.Command = []string{"/usr/bin/python3", "-I", "-S", "-c", "import os,time\nn=0\ntry:\n  while n<100:\n    if os.fork()==0: time.sleep(60)\n    n+=1\nexcept OSError: pass\nprint(n)"}
@@ -277,6 +318,9 @@ func testLimits(t *testing.T, d sandbox.Driver) {
 		_, err := fmt.Sscan(o.said, &n)
 		require.NoError(t, err, o.said)
 		require.Less(t, n, s.Files)
+	})
+	t.Run("first to go when memory runs out", func(t *testing.T) {
+		require.Equal(t, "500", strings.TrimSpace(run(t, d, spec("cat /proc/self/oom_score_adj")).said))
 	})
 	t.Run("space in /tmp", func(t *testing.T) {
 		o := run(t, d, spec("dd if=/dev/zero of=/tmp/x bs=1M count=64 2>/dev/null; stat -c %s /tmp/x"))

@@ -1,0 +1,36 @@
+//go:build linux
+
+package native
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestPrepareV2 looks at what is asked of the kernel, on a folder that only looks like a group: with part of the
+// controllers, the group of a server that was started by one of its kind, and what an earlier server left behind.
+func TestPrepareV2(t *testing.T) {
+	root := t.TempDir()
+	service := filepath.Join(root, "service")
+	stale := filepath.Join(service, "hanshu-x", "1")
+	require.NoError(t, os.MkdirAll(stale, 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(service, serverLeaf("hanshu-x")), 0o755))
+	control := filepath.Join(service, "cgroup.subtree_control")
+	for path, text := range map[string]string{filepath.Join(service, "cgroup.controllers"): "cpuset memory pids\n", control: ""} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+	g := &groups{}
+	// The last step fails: only the kernel makes a new group's files.
+	require.False(t, g.useV2(root, "/service/"+serverLeaf("hanshu-x"), "hanshu-x"))
+	require.NoDirExists(t, stale)
+	asked, err := os.ReadFile(control)
+	require.NoError(t, err)
+	require.Equal(t, " +memory +pids", string(asked))
+	_, has, err := prepareV2(service, "hanshu-x")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Equal(t, []string{"memory", "pids"}, has)
+	require.False(t, g.has("memory"))
+}
