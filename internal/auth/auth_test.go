@@ -26,6 +26,11 @@ type world struct {
 	clock time.Time
 }
 
+// Authenticate is Auth's, with a body that is there already.
+func (w *world) Authenticate(r *http.Request, body []byte) (faas.Principal, error) {
+	return w.Auth.Authenticate(r, func() ([]byte, error) { return body, nil })
+}
+
 func newWorld(t testing.TB, dev bool) *world {
 	t.Helper()
 	w := &world{store: &authtest.Store{}, clock: time.Date(2026, 11, 21, 3, 13, 8, 0, time.UTC)}

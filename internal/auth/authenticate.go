@@ -29,10 +29,11 @@ func gone(err error, ending string) error {
 	return err
 }
 
-// Authenticate proves who makes a request, by X-Auth-Token or by the signature in Authorization. body is the whole body.
+// Authenticate proves who makes a request, by X-Auth-Token or by the signature in Authorization. body reads the whole
+// body; it is asked for only when a signature holds in all that can be seen without it.
 // A key has no scope but what X-Project-Id asks for; a token has its own, and may not ask for another.
 // Errors: CodeUnauthenticated; CodeForbidden, field "project" or "domain", for a scope that is not the caller's.
-func (a *Auth) Authenticate(r *http.Request, body []byte) (faas.Principal, error) {
+func (a *Auth) Authenticate(r *http.Request, body func() ([]byte, error)) (faas.Principal, error) {
 	p, err := a.identify(r, body)
 	if err != nil {
 		return faas.Principal{}, err
@@ -43,7 +44,7 @@ func (a *Auth) Authenticate(r *http.Request, body []byte) (faas.Principal, error
 	return a.scope(r.Context(), p, r.Header.Get(headerProject))
 }
 
-func (a *Auth) identify(r *http.Request, body []byte) (faas.Principal, error) {
+func (a *Auth) identify(r *http.Request, body func() ([]byte, error)) (faas.Principal, error) {
 	if text := r.Header.Get(headerToken); text != "" {
 		e, err := a.verify(r.Context(), text)
 		return e.principal, err
@@ -90,7 +91,7 @@ func keyLabel(accessKey string) string { return "access_key:" + accessKey }
 
 // bySignature proves an SDK-HMAC-SHA256 signature. Five wrong ones lock the access key for five minutes; only keys that
 // exist are counted.
-func (a *Auth) bySignature(r *http.Request, body []byte, header string) (faas.Principal, error) {
+func (a *Auth) bySignature(r *http.Request, read func() ([]byte, error), header string) (faas.Principal, error) {
 	const fail = "verify aksk signature fail"
 	s, err := parseSignature(header)
 	if err != nil {
@@ -110,6 +111,10 @@ func (a *Auth) bySignature(r *http.Request, body []byte, header string) (faas.Pr
 	k, err := a.key(r.Context(), s.access)
 	if err != nil {
 		return faas.Principal{}, gone(err, fail)
+	}
+	body, err := read()
+	if err != nil {
+		return faas.Principal{}, err
 	}
 	if !s.matches(r, body, k.secret) {
 		a.badKeys.failed(s.access, now)

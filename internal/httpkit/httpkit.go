@@ -37,10 +37,11 @@ type Face struct {
 	WriteError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Authenticator proves who makes a request. body is the whole body, already read. Errors:
-// CodeUnauthenticated; CodeForbidden for a scope that is not the caller's.
+// Authenticator proves who makes a request. body reads the whole body, and its error is passed on; an Authenticator asks
+// for it only when the proof covers the body and all else of it holds, so that strangers cannot fill the memory.
+// Error: CodeUnauthenticated.
 type Authenticator interface {
-	Authenticate(r *http.Request, body []byte) (faas.Principal, error)
+	Authenticate(r *http.Request, body func() ([]byte, error)) (faas.Principal, error)
 }
 
 type contextKey struct{}

@@ -206,16 +206,24 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve reads the body, proves who asks and lets the route answer.
+// serve proves who asks, reads the body and lets the route answer.
 func (e *endpoint) serve(w *recorder, r *http.Request, x *exchange) error {
-	var err error
-	if x.body, err = e.mux.readBody(w, r, e.route.MaxBody); err != nil {
-		return err
+	read := false
+	body := func() (_ []byte, err error) {
+		if !read {
+			read = true
+			x.body, err = e.mux.readBody(w, r, e.route.MaxBody)
+		}
+		return x.body, err
 	}
 	if !e.route.Open {
-		if x.principal, err = e.mux.cfg.Authenticator.Authenticate(r, x.body); err != nil {
+		var err error
+		if x.principal, err = e.mux.cfg.Authenticator.Authenticate(r, body); err != nil {
 			return err
 		}
+	}
+	if _, err := body(); err != nil {
+		return err
 	}
 	return e.route.Handle(w, r)
 }

@@ -21,7 +21,14 @@ import (
 
 type authFunc func(r *http.Request, body []byte) (faas.Principal, error)
 
-func (f authFunc) Authenticate(r *http.Request, body []byte) (faas.Principal, error) {
+func (f authFunc) Authenticate(r *http.Request, read func() ([]byte, error)) (faas.Principal, error) {
+	if r.Header.Get("X-Test-Unread") != "" { // a proof that does not cover the body
+		return f(r, nil)
+	}
+	body, err := read()
+	if err != nil {
+		return faas.Principal{}, err
+	}
 	return f(r, body)
 }
 
@@ -208,4 +215,42 @@ func BenchmarkMux(b *testing.B) {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 		m.ServeHTTP(httptest.NewRecorder(), r)
 	}
+}
+
+// TestStrangersAreNotRead: who proves nothing is refused before a byte of the body is read.
+func TestStrangersAreNotRead(t *testing.T) {
+	m, err := NewMux(MuxConfig{Authenticator: byHeader, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, Face{
+		Name: "f", WriteError: func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), 401) },
+		Routes: []Route{{Method: "POST", Path: "/x", Operation: "X", Handle: func(w http.ResponseWriter, r *http.Request) error {
+			WriteBytes(w, 200, "text/plain", BodyOf(r.Context()))
+			return nil
+		}}},
+	})
+	require.NoError(t, err)
+	for user, status := range map[string]int{"": 401, "me": 200} {
+		body := &countingReader{r: strings.NewReader("hello")}
+		r := httptest.NewRequest("POST", "/x", body)
+		r.ContentLength = 5
+		r.Header.Set("X-Test-Unread", "yes")
+		r.Header.Set("X-Test-User", user)
+		w := httptest.NewRecorder()
+		m.ServeHTTP(w, r)
+		require.Equal(t, status, w.Code)
+		if user == "" {
+			require.Zero(t, body.n)
+		} else {
+			require.Equal(t, "hello", w.Body.String())
+		}
+	}
+}
+
+type countingReader struct {
+	r io.Reader
+	n int
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
 }

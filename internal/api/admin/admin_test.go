@@ -40,7 +40,7 @@ func (b *bench) Run(context.Context, *faas.Function, faas.Invocation) (*faas.Res
 }
 
 // Authenticate knows a caller by a header that names the project.
-func (b *bench) Authenticate(r *http.Request, _ []byte) (faas.Principal, error) {
+func (b *bench) Authenticate(r *http.Request, _ func() ([]byte, error)) (faas.Principal, error) {
 	project := r.Header.Get("X-Test-Project")
 	if project == "" {
 		return faas.Principal{}, faas.Errorf(faas.CodeUnauthenticated, "", "who are you?")

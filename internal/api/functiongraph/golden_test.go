@@ -90,7 +90,7 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 // access knows one token for the project, one for the whole domain, and nobody else.
 type access struct{}
 
-func (access) Authenticate(r *http.Request, _ []byte) (faas.Principal, error) {
+func (access) Authenticate(r *http.Request, _ func() ([]byte, error)) (faas.Principal, error) {
 	p := faas.Principal{UserName: "ada", DomainID: "0503ef5da9600f1d0f9cc0085f6e3e00", Domain: "acme"}
 	switch r.Header.Get("X-Auth-Token") {
 	case "":
