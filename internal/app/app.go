@@ -61,6 +61,7 @@ type Server struct {
 	driver   sandbox.Driver
 	mux      *httpkit.Mux
 	listener net.Listener
+	failed   <-chan error // gets why the listener ended by itself
 	services []lifecycle.Named
 	closers  []func() error // in the order of making
 }
@@ -150,24 +151,30 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	front := newListener(s.mux, s.listener, s.log)
+	s.failed = front.failed
 	s.services = []lifecycle.Named{
 		{Name: "instances", Service: instances},
 		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},
-		{Name: "listener", Service: newListener(s.mux, s.listener, s.log)},
+		{Name: "listener", Service: front},
 	}
 	return nil
 }
 
-// Run serves until ctx ends, then lets calls under way end and stops everything.
+// Run serves until ctx or the listener ends, then lets calls under way end and stops everything.
 func (s *Server) Run(ctx context.Context) error {
 	var group lifecycle.Group
 	err := group.StartAll(ctx, s.services...)
 	if err == nil {
-		<-ctx.Done()
+		var failed error
+		select {
+		case <-ctx.Done():
+		case failed = <-s.failed:
+		}
 		s.log.Info("stopping; calls under way may end", "within", drain)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
-		err = group.StopAll(stop)
+		err = errors.Join(failed, group.StopAll(stop))
 	}
 	return errors.Join(err, s.Close())
 }
@@ -201,5 +208,6 @@ func buckets(cfg config.Config) []fetch.Endpoint {
 	}
 	return []fetch.Endpoint{{
 		URL: cfg.S3.Endpoint, Region: cfg.S3.Region, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey, PathStyle: cfg.S3.PathStyle,
+		Buckets: cfg.S3.Buckets,
 	}}
 }

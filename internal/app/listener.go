@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,12 +15,12 @@ import (
 type listener struct {
 	server *http.Server
 	on     net.Listener
-	log    *slog.Logger
 	ended  chan struct{}
+	failed chan error // gets why the server ended by itself
 }
 
 func newListener(h http.Handler, on net.Listener, log *slog.Logger) *listener {
-	return &listener{server: httpkit.NewServer(h, log), on: httpkit.Guard(on, clientStall), log: log}
+	return &listener{server: httpkit.NewServer(h, log), on: httpkit.Guard(on, clientStall), failed: make(chan error, 1)}
 }
 
 // Start implements lifecycle.Service.
@@ -28,7 +29,7 @@ func (l *listener) Start(context.Context) error {
 	go func() {
 		defer close(l.ended)
 		if err := l.server.Serve(l.on); !errors.Is(err, http.ErrServerClosed) {
-			l.log.Error("the listener ended", "error", err)
+			l.failed <- fmt.Errorf("the listener ended: %w", err)
 		}
 	}()
 	return nil

@@ -51,7 +51,8 @@ type S3 struct {
 	Region    string
 	AccessKey string
 	SecretKey string
-	PathStyle bool // bucket in the path instead of the host name
+	PathStyle bool     // bucket in the path instead of the host name
+	Buckets   []string // those that code may come from; nil for all that the keys can read
 }
 
 // The kinds of sandbox.
@@ -160,7 +161,7 @@ func (c *Config) checkDB() error {
 }
 
 func (s *S3) check() error {
-	if *s == (S3{}) {
+	if s.Endpoint == "" && s.Region == "" && s.AccessKey == "" && s.SecretKey == "" && !s.PathStyle && len(s.Buckets) == 0 {
 		return nil
 	}
 	u, err := url.Parse(s.Endpoint)

@@ -45,6 +45,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_S3_REGION", text(&c.S3.Region))
 	take("HANSHU_S3_ACCESS_KEY", text(&c.S3.AccessKey))
 	take("HANSHU_S3_SECRET_KEY", text(&c.S3.SecretKey))
+	take("HANSHU_S3_BUCKETS", list(&c.S3.Buckets))
 	take("HANSHU_S3_PATH_STYLE", boolean(&c.S3.PathStyle))
 	take("HANSHU_LOG_LEVEL", text(&c.LogLevel))
 	take("HANSHU_LOG_FORMAT", text(&c.LogFormat))

@@ -15,7 +15,7 @@ type Config struct {
 	Functions Functions
 	Runner    Runner
 	Recent    *Recent
-	QueueWait time.Duration // the longest a call waits for an instance; 30 s
+	QueueWait time.Duration // the longest a call waits for an instance, beside the time that code may take to load; 30 s
 	Metrics   *metrics.Set
 }
 
@@ -59,10 +59,11 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	}
 	call := r.Call
 	call.Alias = r.Alias
-	call.Deadline = begun.Add(i.cfg.QueueWait + f.Spec.Timeout)
+	load := f.Spec.Timeout // code without an initializer may load as long as it may run
 	if f.Spec.InitHandler != "" {
-		call.Deadline = call.Deadline.Add(f.Spec.InitTimeout)
+		load = f.Spec.InitTimeout
 	}
+	call.Deadline = begun.Add(i.cfg.QueueWait + load + f.Spec.Timeout)
 	res, err := i.cfg.Runner.Run(ctx, f, call)
 	if res != nil {
 		res.Version, res.Digest = f.Version, f.Code.Digest

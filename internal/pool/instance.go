@@ -226,6 +226,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 		res.Failure = in.broken(errUnexpected)
 	}
 	in.report(res)
+	in.tellNotice(res, begun)
 	return res, nil
 }
 
@@ -325,9 +326,13 @@ func (in *instance) report(res *faas.Result) {
 func (in *instance) tellStart(res *faas.Result) {
 	res.Init = in.initTime
 	res.Queued = max(0, res.Queued-in.initTime)
+	in.tellNotice(res, time.Now().Add(-res.Run))
+}
+
+// tellNotice makes the notice about the runtime, if there is one, the first line of a log.
+func (in *instance) tellNotice(res *faas.Result, at time.Time) {
 	if in.notice != "" {
-		line := faas.LogLine{Time: time.Now().Add(-res.Run), Level: faas.LevelWarn, Text: in.notice}
-		res.Logs = append([]faas.LogLine{line}, res.Logs...)
+		res.Logs = append([]faas.LogLine{{Time: at, Level: faas.LevelWarn, Text: in.notice}}, res.Logs...)
 	}
 }
 
