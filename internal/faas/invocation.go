@@ -8,6 +8,8 @@ type Invocation struct {
 	Source   string // SourceAPI, ...
 	Event    []byte // JSON text handed to the handler
 	Deadline time.Time
+	// QueueBy is when a call that waits for an instance gives up, unless one is being started then; it is before Deadline.
+	QueueBy time.Time
 	// MemoryMB, when not 0, is the instance size asked for by this call instead of Spec.MemoryMB.
 	MemoryMB int
 	// Alias the call came through, without "!"; "" for none.

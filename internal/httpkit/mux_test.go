@@ -220,7 +220,9 @@ func BenchmarkMux(b *testing.B) {
 // TestStrangersAreNotRead: who proves nothing is refused before a byte of the body is read.
 func TestStrangersAreNotRead(t *testing.T) {
 	m, err := NewMux(MuxConfig{Authenticator: byHeader, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, Face{
-		Name: "f", WriteError: func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), http.StatusUnauthorized) },
+		Name: "f", WriteError: func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+		},
 		Routes: []Route{{Method: "POST", Path: "/x", Operation: "X", Handle: func(w http.ResponseWriter, r *http.Request) error {
 			WriteBytes(w, 200, "text/plain", BodyOf(r.Context()))
 			return nil

@@ -15,7 +15,7 @@ type Config struct {
 	Functions Functions
 	Runner    Runner
 	Recent    *Recent
-	QueueWait time.Duration // the longest a call waits for an instance, beside the time that code may take to load; 30 s
+	QueueWait time.Duration // the longest a call waits for an instance, unless one is being started then; 30 s
 	Metrics   *metrics.Set
 }
 
@@ -63,7 +63,8 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	if f.Spec.InitHandler != "" {
 		load = f.Spec.InitTimeout
 	}
-	call.Deadline = begun.Add(i.cfg.QueueWait + load + f.Spec.Timeout)
+	call.QueueBy = begun.Add(i.cfg.QueueWait)
+	call.Deadline = call.QueueBy.Add(load + f.Spec.Timeout)
 	res, err := i.cfg.Runner.Run(ctx, f, call)
 	if res != nil {
 		res.Version, res.Digest = f.Version, f.Code.Digest

@@ -210,7 +210,7 @@ func (s *stage) function() *faas.Function {
 }
 
 func (s *stage) try(ctx context.Context, f *faas.Function, event string, wait time.Duration) (*faas.Result, error) {
-	return s.Run(ctx, f, faas.Invocation{ID: "id", Event: []byte(event), Deadline: time.Now().Add(wait + f.Spec.Timeout)})
+	return s.Run(ctx, f, faas.Invocation{ID: "id", Event: []byte(event), QueueBy: time.Now().Add(wait), Deadline: time.Now().Add(wait + f.Spec.Timeout)})
 }
 
 var errNoStart = errors.New("no start today")

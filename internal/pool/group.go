@@ -57,8 +57,9 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 	return &group{pool: p, key: key, function: f, runtime: rt, limit: limit, startCost: firstGuessOfStart}
 }
 
-// lease takes an idle instance, or waits for one to become free or be started: until ctx or the deadline ends.
-func (g *group) lease(ctx context.Context, deadline time.Time) (lease, error) {
+// lease takes an idle instance, or waits for one to become free or be started: until ctx ends, or a time has come; a
+// second and later time when one is being started at the first.
+func (g *group) lease(ctx context.Context, by, starting time.Time) (lease, error) {
 	g.mu.Lock()
 	for n := len(g.idle); n > 0; n = len(g.idle) {
 		in := g.idle[n-1]
@@ -85,12 +86,12 @@ func (g *group) lease(ctx context.Context, deadline time.Time) (lease, error) {
 		g.startOne()
 	}
 	g.mu.Unlock()
-	return g.await(ctx, deadline, w)
+	return g.await(ctx, by, starting, w)
 }
 
 // await waits for a grant. A call that has waited for longer than a start takes brings another instance up.
-func (g *group) await(ctx context.Context, deadline time.Time, w *waiter) (lease, error) {
-	expired := time.NewTimer(time.Until(deadline))
+func (g *group) await(ctx context.Context, by, starting time.Time, w *waiter) (lease, error) {
+	expired := time.NewTimer(time.Until(by))
 	defer expired.Stop()
 	patience := time.NewTimer(g.patience())
 	defer patience.Stop()
@@ -101,12 +102,22 @@ func (g *group) await(ctx context.Context, deadline time.Time, w *waiter) (lease
 		case <-patience.C:
 			g.grow()
 			patience.Reset(g.patience())
-		case <-expired.C:
+		case now := <-expired.C:
+			if now.Before(starting) && g.isStarting() {
+				expired.Reset(min(time.Until(starting), time.Second))
+				continue
+			}
 			return g.giveUp(w, faas.Errorf(faas.CodeQueueTimeout, "function", "no instance became free in time"))
 		case <-ctx.Done():
 			return g.giveUp(w, faas.Errorf(faas.CodeCancelled, "", "the caller went away while the call waited for an instance"))
 		}
 	}
+}
+
+func (g *group) isStarting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.starting > 0
 }
 
 // patience is how long a call waits before it asks for another instance: about the time of a start. Where many wait, each

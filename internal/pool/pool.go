@@ -221,7 +221,7 @@ func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) 
 func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begun time.Time) (*faas.Result, error) {
 	defer p.calls.Done()
 	timeout := g.function.Spec.Timeout
-	l, err := g.lease(ctx, call.Deadline.Add(-timeout))
+	l, err := g.lease(ctx, call.QueueBy, call.Deadline.Add(-timeout))
 	if err != nil {
 		return nil, err
 	}

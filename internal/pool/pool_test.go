@@ -143,7 +143,7 @@ func (h *house) call(t *testing.T, f *faas.Function, event string) *faas.Result 
 
 func (h *house) try(ctx context.Context, f *faas.Function, event string) (*faas.Result, error) {
 	return h.Run(ctx, f, faas.Invocation{
-		ID: "8f7b2f0e-0000-4000-8000-000000000000", Event: []byte(event), Deadline: time.Now().Add(30*time.Second + f.Spec.Timeout),
+		ID: "8f7b2f0e-0000-4000-8000-000000000000", Event: []byte(event), QueueBy: time.Now().Add(30 * time.Second), Deadline: time.Now().Add(33*time.Second + f.Spec.Timeout),
 	})
 }
 
@@ -429,7 +429,7 @@ func TestLimits(t *testing.T) {
 		require.Equal(t, only, <-instances)
 	}
 
-	_, err := h.Run(t.Context(), f, faas.Invocation{ID: "x", Event: []byte("1"), Deadline: time.Now().Add(f.Spec.Timeout)})
+	_, err := h.Run(t.Context(), f, faas.Invocation{ID: "x", Event: []byte("1"), QueueBy: time.Now(), Deadline: time.Now().Add(f.Spec.Timeout)})
 	if err != nil {
 		require.Equal(t, faas.CodeQueueTimeout, faas.CodeOf(err))
 	}

@@ -153,3 +153,24 @@ func TestFailuresAreBounded(t *testing.T) {
 	require.True(t, utf8.ValidString(f.Message))
 	require.Equal(t, "last", f.Stack[len(f.Stack)-1])
 }
+
+// TestSlowLoadingOutlastsTheQueue: a call gives up the queue when its time is over, but not an instance that is loading.
+func TestSlowLoadingOutlastsTheQueue(t *testing.T) {
+	s := newStage(t, &actors{play: func(a *actor) {
+		if a.ready() && a.wait(400*time.Millisecond) && a.send(lang.Frame{Type: lang.FrameLoaded}) {
+			a.echo()
+		}
+	}}, nil)
+	f := s.function()
+	res, err := s.Run(t.Context(), f, faas.Invocation{
+		ID: "id", Event: []byte(`1`), QueueBy: time.Now().Add(50 * time.Millisecond), Deadline: time.Now().Add(5*time.Second + f.Spec.Timeout),
+	})
+	require.NoError(t, err)
+	require.Equal(t, `1`, string(res.Output))
+
+	f = s.function()
+	_, err = s.Run(t.Context(), f, faas.Invocation{
+		ID: "id", Event: []byte(`1`), QueueBy: time.Now().Add(50 * time.Millisecond), Deadline: time.Now().Add(100*time.Millisecond + f.Spec.Timeout),
+	})
+	require.Equal(t, faas.CodeQueueTimeout, faas.CodeOf(err), "nor without end")
+}
