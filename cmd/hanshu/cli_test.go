@@ -73,7 +73,7 @@ func TestCommands(t *testing.T) {
 	for _, cmd := range root.Commands() {
 		names[cmd.Name()] = true
 		require.NotEmpty(t, cmd.Short, cmd.Name())
-		if !cmd.Runnable() || cmd.Name() == "completion" {
+		if !cmd.Runnable() || cmd.Name() == "completion" || cmd.Name() == "help" {
 			continue
 		}
 		require.NotEmpty(t, cmd.Long, cmd.Name())
@@ -88,14 +88,26 @@ func TestCommands(t *testing.T) {
 }
 
 func TestCommandLineMistakes(t *testing.T) {
-	for _, args := range [][]string{{"bogus"}, {"list", "--bogus"}, {"list", "more"}, {"show"}, {"invoke", "f", "--memory", "x"}} {
-		c, _, notes := testCLI(nil)
-		c.started = false
+	try := func(args ...string) (out, notes string) {
+		c, stdout, stderr := testCLI(nil)
+		c.started, c.args = false, args
 		root := newRootCommand(c)
 		root.SetArgs(args)
 		require.Equal(t, exitUsage, c.report(root.ExecuteContext(t.Context())), args)
-		require.Equal(t, 1, strings.Count(notes.String(), "\n"), "one line: %q", notes)
+		return stdout.String(), stderr.String()
 	}
+	for _, args := range [][]string{{"bogus"}, {"list", "--bogus"}, {"list", "more"}, {"show"}, {"invoke", "f", "--memory", "x"}, {"help", "bogus"}} {
+		out, notes := try(args...)
+		require.Empty(t, out, args)
+		require.Equal(t, 1, strings.Count(notes, "\n"), "one line: %q", notes)
+		out, notes = try(append(args, "--json")...)
+		require.Empty(t, notes, args)
+		require.Contains(t, out, `"code": "usage"`, args)
+	}
+	_, notes := try("list", "--bogus")
+	require.Contains(t, notes, "see 'bin/hanshu list --help'")
+	_, notes = try("list", "more")
+	require.Contains(t, notes, `list takes no arguments, and was given "more"`)
 }
 
 // TestWhichServer: the documented order of search.

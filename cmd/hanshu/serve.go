@@ -23,7 +23,7 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 		Example: `  hanshu serve
   hanshu serve --listen 0.0.0.0:8080 --data-dir /srv/hanshu
   hanshu serve --db postgres://hanshu@db.example/hanshu`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, cfg, envErr) },
 	}
 	f := c.Flags()
