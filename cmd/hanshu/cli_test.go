@@ -212,6 +212,11 @@ func TestLogLines(t *testing.T) {
 	require.Equal(t, []string{"2026-01-02T03:04:05.000Z INFO one id two", "cut off"}, logLines(log, "id"))
 }
 
+func TestMemory(t *testing.T) {
+	require.Equal(t, "9.9 of 128 MB", memory(9.87, 128))
+	require.Equal(t, "? of 128 MB", memory(0, 128))
+}
+
 func TestReadEvent(t *testing.T) {
 	dir := write(t, map[string]string{"e.json": `{"a":1}`})
 	for data, want := range map[string]string{`{"b":2}`: `{"b":2}`, "@" + filepath.Join(dir, "e.json"): `{"a":1}`, "@-": "from in", "": ""} {
