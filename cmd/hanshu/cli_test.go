@@ -212,6 +212,16 @@ func TestLogLines(t *testing.T) {
 	require.Equal(t, []string{"2026-01-02T03:04:05.000Z INFO one id two", "cut off"}, logLines(log, "id"))
 }
 
+func TestAbsentHandler(t *testing.T) {
+	for handler, fits := range map[string]bool{
+		"index.handler": true, "src/a.run": true, "src.a.run": true, "pack.handler": true, "./index.handler": true, "main": true,
+		"indx.handler": false, "inde.handler": false, "src.b.run": false,
+	} {
+		warning := absentHandler(handler, []string{"index.py", "src/a.mjs", "pack/__init__.py"})
+		require.Equal(t, fits, warning == "", "%s: %s", handler, warning)
+	}
+}
+
 func TestMemory(t *testing.T) {
 	require.Equal(t, "9.9 of 128 MB", memory(9.87, 128))
 	require.Equal(t, "? of 128 MB", memory(0, 128))
