@@ -17,7 +17,8 @@ import (
 type cli struct {
 	in       io.Reader
 	out, err io.Writer
-	name     string // of the program, as it was typed
+	name     string   // of the program, as it was typed
+	args     []string // what was typed behind it
 	lookup   func(string) (string, bool)
 
 	asks      bool // there is a person at standard input
@@ -32,7 +33,7 @@ type cli struct {
 }
 
 func newCLI() *cli {
-	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, name: os.Args[0], lookup: os.LookupEnv}
+	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, name: os.Args[0], args: os.Args[1:], lookup: os.LookupEnv}
 	c.asks = term.IsTerminal(int(os.Stdin.Fd()))
 	c.seen = term.IsTerminal(int(os.Stdout.Fd()))
 	c.watched = term.IsTerminal(int(os.Stderr.Fd()))

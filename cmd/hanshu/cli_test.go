@@ -73,7 +73,7 @@ func TestCommands(t *testing.T) {
 	for _, cmd := range root.Commands() {
 		names[cmd.Name()] = true
 		require.NotEmpty(t, cmd.Short, cmd.Name())
-		if !cmd.Runnable() || cmd.Name() == "completion" {
+		if !cmd.Runnable() || cmd.Name() == "completion" || cmd.Name() == "help" {
 			continue
 		}
 		require.NotEmpty(t, cmd.Long, cmd.Name())
@@ -88,14 +88,26 @@ func TestCommands(t *testing.T) {
 }
 
 func TestCommandLineMistakes(t *testing.T) {
-	for _, args := range [][]string{{"bogus"}, {"list", "--bogus"}, {"list", "more"}, {"show"}, {"invoke", "f", "--memory", "x"}} {
-		c, _, notes := testCLI(nil)
-		c.started = false
+	try := func(args ...string) (out, notes string) {
+		c, stdout, stderr := testCLI(nil)
+		c.started, c.args = false, args
 		root := newRootCommand(c)
 		root.SetArgs(args)
 		require.Equal(t, exitUsage, c.report(root.ExecuteContext(t.Context())), args)
-		require.Equal(t, 1, strings.Count(notes.String(), "\n"), "one line: %q", notes)
+		return stdout.String(), stderr.String()
 	}
+	for _, args := range [][]string{{"bogus"}, {"list", "--bogus"}, {"list", "more"}, {"show"}, {"invoke", "f", "--memory", "x"}, {"help", "bogus"}} {
+		out, notes := try(args...)
+		require.Empty(t, out, args)
+		require.Equal(t, 1, strings.Count(notes, "\n"), "one line: %q", notes)
+		out, notes = try(append(args, "--json")...)
+		require.Empty(t, notes, args)
+		require.Contains(t, out, `"code": "usage"`, args)
+	}
+	_, notes := try("list", "--bogus")
+	require.Contains(t, notes, "see 'bin/hanshu list --help'")
+	_, notes = try("list", "more")
+	require.Contains(t, notes, `list takes no arguments, and was given "more"`)
 }
 
 // TestWhichServer: the documented order of search.
@@ -198,6 +210,21 @@ func TestNewestRuntime(t *testing.T) {
 func TestLogLines(t *testing.T) {
 	log := "Start invoke request 'id', version: latest\n2026-01-02T03:04:05.000Z id INFO one id two\n\ncut off\nFinish invoke request 'id', duration: 1ms\n"
 	require.Equal(t, []string{"2026-01-02T03:04:05.000Z INFO one id two", "cut off"}, logLines(log, "id"))
+}
+
+func TestAbsentHandler(t *testing.T) {
+	for handler, fits := range map[string]bool{
+		"index.handler": true, "src/a.run": true, "src.a.run": true, "pack.handler": true, "./index.handler": true, "main": true,
+		"indx.handler": false, "inde.handler": false, "src.b.run": false,
+	} {
+		warning := absentHandler(handler, []string{"index.py", "src/a.mjs", "pack/__init__.py"})
+		require.Equal(t, fits, warning == "", "%s: %s", handler, warning)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	require.Equal(t, "9.9 of 128 MB", memory(9.87, 128))
+	require.Equal(t, "? of 128 MB", memory(0, 128))
 }
 
 func TestReadEvent(t *testing.T) {

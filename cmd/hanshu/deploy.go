@@ -73,6 +73,7 @@ type deployed struct {
 	URN       string   `json:"urn"`
 	Runtime   string   `json:"runtime"`
 	Notice    string   `json:"runtime_notice"`
+	Warning   string   `json:"warning"` // what is likely to fail in a call; "" for nothing
 	Digest    string   `json:"digest"`
 	Size      int64    `json:"size"` // bytes
 	Files     int      `json:"files"`
@@ -103,7 +104,8 @@ func runDeploy(ctx context.Context, c *cli, path string, flags manifest, env []s
 	urn := strings.TrimSuffix(f.URN, ":latest")
 	out := deployed{
 		Action: d.action, Changed: d.changed, Name: f.Name, Package: f.Package, URN: urn, Runtime: f.Runtime, Notice: f.RuntimeNotice,
-		Digest: f.Digest, Size: f.CodeSize, Files: len(src.files), TookMS: time.Since(begun).Milliseconds(),
+		Warning: absentHandler(f.Handler, src.files),
+		Digest:  f.Digest, Size: f.CodeSize, Files: len(src.files), TookMS: time.Since(begun).Milliseconds(),
 		InvokeURL: server.InvocationURL(urn),
 	}
 	if server.Config().Password != "" {
@@ -125,6 +127,9 @@ func (c *cli) showDeployed(d deployed, f *client.Function) {
 	c.printf("%s (%s): %s, handler %s, %d MB, %d s\n", shortName(f), what, f.Runtime, f.Handler, f.MemorySize, f.Timeout)
 	if d.Notice != "" {
 		c.printf("  note    %s\n", c.clean(d.Notice))
+	}
+	if d.Warning != "" {
+		c.printf("  note    %s\n", c.clean(d.Warning))
 	}
 	c.printf("  URN     %s\n  digest  %.12s, %s, files: %d\n  took    %.2f s\n", d.URN, d.Digest, size(d.Size), d.Files, float64(d.TookMS)/1000)
 	if d.Curl != "" {
@@ -179,6 +184,25 @@ func (d *deployment) run(ctx context.Context) (*client.Function, error) {
 		return f, nil
 	}
 	return d.server.ShowFunctionConfig(ctx, urn)
+}
+
+// absentHandler warns of a handler whose file is not in the package. It keeps to what is true of every language: the file's
+// name begins with what stands before the handler's last dot, or a folder has that name.
+func absentHandler(handler string, files []string) string {
+	dot := strings.LastIndexByte(handler, '.')
+	if dot < 0 {
+		return ""
+	}
+	module := strings.TrimPrefix(handler[:dot], "./")
+	dotted := strings.ReplaceAll(module, ".", "/") // as Python names what lies in a folder
+	for _, file := range files {
+		for _, name := range []string{module, dotted} {
+			if strings.HasPrefix(file, name+".") || strings.HasPrefix(file, name+"/") {
+				return ""
+			}
+		}
+	}
+	return fmt.Sprintf("no file of the package is named as the handler %s says; calls will fail", handler)
 }
 
 func (d *deployment) filename() string { return d.want.Name + ".zip" }

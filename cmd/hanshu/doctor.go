@@ -21,7 +21,7 @@ runtimes, the data directory, the database, the port, the disk. It changes nothi
 same HANSHU_* variables and flags as those of serve.` + exitHelp(exitOK, exitFunction, exitUsage),
 		Example: `  hanshu doctor
   hanshu doctor --data-dir /srv/hanshu --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.FromEnv(c.lookup)
 			if err != nil {

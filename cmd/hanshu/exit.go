@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hanshu-faas/hanshu/client"
@@ -73,6 +74,9 @@ func (c *cli) report(err error) int {
 	var usage *usageError
 	if !c.started && !errors.As(err, &usage) {
 		err = usagef("%s; see '%s --help'", oneLine(err.Error()), c.name) // cobra refused the command line
+	}
+	if !c.started && slices.Contains(c.args, "--json") {
+		c.json = true // cobra gave up before it came to this flag
 	}
 	f := describe(err)
 	if c.json {

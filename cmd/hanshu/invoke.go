@@ -117,14 +117,22 @@ func (c *cli) showResult(r *client.InvokeResult) {
 	if s.ColdStart {
 		start = fmt.Sprintf("cold start, %s init", milliseconds(s.InitDuration))
 	}
-	c.notef("%s, status %d, %s, %s, %.1f of %d MB, request %s\n",
-		state, r.Status, milliseconds(s.Duration), start, s.MemoryUsedMB, s.MemorySizeMB, c.clean(r.RequestID))
+	c.notef("%s, status %d, %s, %s, %s, request %s\n",
+		state, r.Status, milliseconds(s.Duration), start, memory(s.MemoryUsedMB, s.MemorySizeMB), c.clean(r.RequestID))
 	if r.Failure == nil {
 		c.printf("%s", r.Output)
 		if !strings.HasSuffix(string(r.Output), "\n") {
 			c.printf("\n")
 		}
 	}
+}
+
+// memory is what a call used of what it may. An instance that was ended could not tell.
+func memory(used float64, limit int) string {
+	if used == 0 {
+		return fmt.Sprintf("? of %d MB", limit)
+	}
+	return fmt.Sprintf("%.1f of %d MB", used, limit)
 }
 
 func milliseconds(ms float64) string { return fmt.Sprintf("%.1f ms", ms) }

@@ -17,7 +17,7 @@ func newListCommand(c *cli) *cobra.Command {
 		Long:  "List shows the functions of the project. With --json it prints an array of all that the server says of each." + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu list
   hanshu list --name order --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), c, o) },
 	}
 	cmd.Flags().StringVar(&o.Package, "package", "", "functions of this package only")

@@ -32,7 +32,7 @@ as the server's admin.json, a user with a password (asked for when --password is
 		Example: `  hanshu login --admin-file data/admin.json
   hanshu login --endpoint http://10.0.0.5:8080 --user admin
   hanshu login --endpoint http://10.0.0.5:8080 --access-key AK --secret-key SK`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runLogin(cmd.Context(), c, o) },
 	}
 	flags := cmd.Flags()

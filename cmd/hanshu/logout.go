@@ -14,7 +14,7 @@ func newLogoutCommand(c *cli) *cobra.Command {
 		Short:   "forget what login saved",
 		Long:    "Logout removes the file that login saved. It changes nothing on the server." + exitHelp(exitOK, exitServer),
 		Example: "  hanshu logout",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(*cobra.Command, []string) error { return runLogout(c) },
 	}
 }

@@ -109,7 +109,7 @@ func (c *cli) showRun(run client.Run) {
 	if run.Cold {
 		start = fmt.Sprintf("cold start, %s init", milliseconds(run.InitMS))
 	}
-	text := fmt.Sprintf("%s, %s, %s, %.1f of %d MB", run.Status, milliseconds(run.RunMS), start, float64(run.MemoryPeak)/(1<<20), run.MemoryMB)
+	text := fmt.Sprintf("%s, %s, %s, %s", run.Status, milliseconds(run.RunMS), start, memory(float64(run.MemoryPeak)/(1<<20), run.MemoryMB))
 	if run.Message != "" {
 		text += ": " + oneLine(run.Message)
 	}

@@ -31,6 +31,10 @@ func newRootCommand(c *cli) *cobra.Command {
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		_, below, _ := strings.Cut(cmd.CommandPath()+" ", " ")
+		return usagef("%s; see '%s %s--help'", oneLine(err.Error()), c.name, below)
+	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.adminFile, "admin-file", "", "file with the server's address and an identity, such as DIR/admin.json")
 	flags.StringVar(&c.endpoint, "endpoint", "", "address of the server, instead of the one in the file")
@@ -47,9 +51,31 @@ func newRootCommand(c *cli) *cobra.Command {
 	}
 	add("functions", newNewCommand(c), newDeployCommand(c), newInvokeCommand(c), newListCommand(c), newShowCommand(c),
 		newLogsCommand(c), newDeleteCommand(c))
-	add("server", newServeCommand(), newLoginCommand(c), newLogoutCommand(c), newTokenCommand(c), newRuntimesCommand(c), newDoctorCommand(c))
+	add("server", newServeCommand(c), newLoginCommand(c), newLogoutCommand(c), newTokenCommand(c), newRuntimesCommand(c), newDoctorCommand(c))
 	add("", newVersionCommand(c), newExitCodesTopic())
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics makes help on what does not exist a mistake, as every other one. Of itself cobra's help ends well.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Args = func(_ *cobra.Command, args []string) error {
+		_, _, err := root.Find(args)
+		return err
+	}
+}
+
+// noArgs wants none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, and was given %.60q", cmd.Name(), args[0])
+	}
+	return nil
 }
 
 // oneArg wants exactly one argument, and says which.

@@ -23,7 +23,7 @@ the nearest version of the same major that is installed), or missing. With --loc
 			exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu runtimes
   hanshu runtimes --local --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRuntimes(cmd.Context(), c, local) },
 	}
 	cmd.Flags().BoolVar(&local, "local", false, "what this machine has, without a server")

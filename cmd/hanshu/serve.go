@@ -10,9 +10,9 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/config"
 )
 
-func newServeCommand() *cobra.Command {
+func newServeCommand(c *cli) *cobra.Command {
 	cfg, envErr := config.FromEnv(os.LookupEnv)
-	c := &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the server",
 		Long: `Run the server until it is interrupted.
@@ -23,10 +23,10 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 		Example: `  hanshu serve
   hanshu serve --listen 0.0.0.0:8080 --data-dir /srv/hanshu
   hanshu serve --db postgres://hanshu@db.example/hanshu`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, cfg, envErr) },
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, c, cfg, envErr) },
 	}
-	f := c.Flags()
+	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "host:port of the API")
 	f.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "where all is kept")
 	f.BoolVar(&cfg.Dev, "dev", cfg.Dev, "no credentials needed on this machine")
@@ -42,10 +42,10 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")
 	f.Int64Var(&cfg.QuotaFunctions, "quota-functions", cfg.QuotaFunctions, "functions of a project")
 	f.Int64Var(&cfg.QuotaCodeBytes, "quota-code-bytes", cfg.QuotaCodeBytes, "bytes of code of a project")
-	return c
+	return cmd
 }
 
-func serve(cmd *cobra.Command, cfg config.Config, envErr error) error {
+func serve(cmd *cobra.Command, c *cli, cfg config.Config, envErr error) error {
 	if err := errors.Join(envErr, cfg.Validate()); err != nil {
 		return usagef("%v", err)
 	}
@@ -54,6 +54,10 @@ func serve(cmd *cobra.Command, cfg config.Config, envErr error) error {
 	if err != nil {
 		return err
 	}
-	s.Banner(cmd.OutOrStdout())
+	if c.json {
+		c.printJSON(s.Facts())
+	} else {
+		s.Banner(c.out, quote(c.name))
+	}
 	return s.Run(ctx)
 }

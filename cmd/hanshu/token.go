@@ -13,7 +13,7 @@ func newTokenCommand(c *cli) *cobra.Command {
 		Long: `Token asks the server for a token of the user in admin.json or in the login, and prints it. It is good for 24 hours, as the
 value of the header X-Auth-Token.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Example: `  curl -H "X-Auth-Token: $(hanshu token)" http://127.0.0.1:8080/admin/v1/status`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runToken(cmd.Context(), c) },
 	}
 }

@@ -12,7 +12,7 @@ func newVersionCommand(c *cli) *cobra.Command {
 		Short:   "print the version of this program",
 		Long:    "Version prints the version of this program; that of the server stands in its /admin/v1/status." + exitHelp(exitOK),
 		Example: "  hanshu version --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		Run: func(*cobra.Command, []string) {
 			if c.json {
 				c.printJSON(map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})

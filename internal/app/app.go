@@ -81,6 +81,11 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, unlock)
+	// Before anything is made: an address that is taken is the likeliest failure of a first start, and leaves nothing behind.
+	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("%w; choose another address with --listen", err)
+	}
+	s.closers = append(s.closers, func() error { return ignoreClosed(s.listener.Close()) })
 	db, err := store.Open(ctx, store.Config{URL: databaseURL(s.cfg)})
 	if err != nil {
 		return err
@@ -106,10 +111,6 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, s.driver.Close)
-	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	s.closers = append(s.closers, func() error { return ignoreClosed(s.listener.Close()) })
 	if s.admin, err = ensureAdmin(ctx, s.cfg, db, sealer, s.listener.Addr(), s.log); err != nil {
 		return err
 	}

@@ -76,27 +76,48 @@ func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalog
 	}
 }
 
-// Banner says in at most six lines where everything is.
-func (s *Server) Banner(w io.Writer) {
+// Facts are where everything is, and how functions are kept apart.
+type Facts struct {
+	Endpoint  string   `json:"endpoint"`
+	Region    string   `json:"region"`
+	Dev       bool     `json:"dev"` // no credentials are asked for
+	AdminFile string   `json:"admin_file"`
+	DataDir   string   `json:"data_dir"`
+	Isolated  bool     `json:"isolated"`
+	Isolation string   `json:"isolation"`
+	Lacks     []string `json:"lacks"` // what would isolate better, and how to get it
+}
+
+// Facts gives what Banner says, for programs.
+func (s *Server) Facts() Facts {
+	c := s.driver.Capabilities()
+	return Facts{
+		Endpoint: s.admin.Endpoint, Region: s.cfg.Region, Dev: s.cfg.Dev, AdminFile: filepath.Join(s.cfg.DataDir, adminName),
+		DataDir: s.cfg.DataDir, Isolated: c.Isolated, Isolation: c.Level, Lacks: append([]string{}, c.Lacks...),
+	}
+}
+
+// Banner says in at most six lines where everything is. program is how its user calls this program, so that the last line can be pasted.
+func (s *Server) Banner(w io.Writer, program string) {
 	say := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-11s%s\n", name, fmt.Sprintf(format, args...))
 	}
-	c := s.driver.Capabilities()
-	say("API", "%s  (FunctionGraph v2, IAM v3; region %s)", s.admin.Endpoint, s.cfg.Region)
-	if s.cfg.Dev {
+	f := s.Facts()
+	say("API", "%s  (FunctionGraph v2, IAM v3; region %s)", f.Endpoint, f.Region)
+	if f.Dev {
 		say("DEV MODE", "whoever is on this machine is the administrator: no credentials are asked for")
 	}
-	say("Admin", "%s", filepath.Join(s.cfg.DataDir, adminName))
-	say("Data", "%s", s.cfg.DataDir)
+	say("Admin", "%s", f.AdminFile)
+	say("Data", "%s", f.DataDir)
 	switch {
-	case !c.Isolated:
+	case !f.Isolated:
 		say("NO SANDBOX", "functions run unprotected, as this user: never run foreign code here")
-	case len(c.Lacks) > 0:
-		say("Isolation", "%s; missing here: %d, see `hanshu doctor`", c.Level, len(c.Lacks))
+	case len(f.Lacks) > 0:
+		say("Isolation", "%s; missing here: %d, see `%s doctor`", f.Isolation, len(f.Lacks), program)
 	default:
-		say("Isolation", "%s", c.Level)
+		say("Isolation", "%s", f.Isolation)
 	}
-	say("Next", "hanshu new hello && hanshu deploy hello && hanshu invoke hello -d '{}'")
+	say("Next", "%[1]s new hello && %[1]s deploy hello && %[1]s invoke hello -d '{}'", program)
 }
 
 // NewLog makes a server's log.

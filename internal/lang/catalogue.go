@@ -71,10 +71,13 @@ func (c *Catalogue) Resolve(name string) (Runtime, error) {
 		return Runtime{Name: name, Language: l, Install: *install, Exact: exact}, nil
 	}
 	if slices.Contains(withheld(), name) {
-		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime", "runtime %s is not available in this release; `hanshu runtimes` lists what is", name)
+		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime", "runtime %s is not available in this release"+seeList, name)
 	}
-	return Runtime{}, faas.Errorf(faas.CodeInvalid, "runtime", "runtime %.60q is not known here; `hanshu runtimes` lists what is", name)
+	return Runtime{}, faas.Errorf(faas.CodeInvalid, "runtime", "runtime %.60q is not known here"+seeList, name)
 }
+
+// seeList ends the refusal of a name that is not among those that a server can have.
+const seeList = "; `hanshu runtimes` lists what is"
 
 // List tells about every runtime name: those of FunctionGraph, and those of versions that are installed beside them.
 func (c *Catalogue) List() []Info {
@@ -101,7 +104,7 @@ func (c *Catalogue) info(name, title string) Info {
 	info := Info{Name: name, Title: title, Status: StatusMissing}
 	r, err := c.Resolve(name)
 	if err != nil {
-		info.Note = err.Error()
+		info.Note = strings.TrimSuffix(err.Error(), seeList) // this is that list
 		return info
 	}
 	info.Status, info.Version, info.Path, info.Note = StatusServed, r.Install.Version, r.Install.Path, r.Notice()

@@ -98,6 +98,7 @@ func TestList(t *testing.T) {
 	require.Contains(t, byName["Python3.12"].Note, "3.11.2")
 	require.Equal(t, StatusMissing, byName["Node.js18.15"].Status)
 	require.Contains(t, byName["Node.js18.15"].Note, "install")
+	require.Equal(t, "runtime Java8 is not available in this release", byName["Java8"].Note)
 	for _, i := range list {
 		require.Equal(t, i.Status == StatusExact, i.Note == "", "%+v", i)
 		require.Equal(t, i.Status == StatusMissing, i.Path == "", "%+v", i)

@@ -136,7 +136,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	text, err := os.ReadFile(filepath.Join(o.DataDir, "admin.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &s.Admin))
-	s.Endpoint = "http://" + address // a data directory used again has the address of its first start in admin.json
+	s.Endpoint = "http://" + address
 	return s
 }
 
