@@ -2,7 +2,7 @@
 # Sees to it that this machine has what hanshu needs.
 #
 #   test/deps.sh build    to build it: Go
-#   test/deps.sh run      to build it and to run functions: Python 3, Node.js
+#   test/deps.sh run      to build it and to run functions: Python 3, Node.js, PHP
 #   test/deps.sh          to build and test everything: a C compiler for the race detector, PostgreSQL, npm
 #
 # On Debian and Ubuntu root installs what is missing; anyone else is told what to install. Go is never installed: the version
@@ -29,6 +29,7 @@ missing=()
 if [ "$what" != build ]; then
     have python3 || missing+=(python3)
     have node || missing+=(nodejs)
+    have php || missing+=(php-cli)
 fi
 if [ "$what" = test ]; then
     have npm || missing+=(npm)

@@ -30,14 +30,16 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), c, args[0], runtime) },
 	}
-	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9 or Node.js18.15; 'hanshu runtimes' lists them")
+	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15 or PHP8.3; 'hanshu runtimes' lists them")
 	return cmd
 }
 
 // language is what deploy and new know of a language: how to begin, and how to recognise it.
 type language struct{ prefix, ending string }
 
-func languages() []language { return []language{{"Python", ".py"}, {"Node.js", ".js"}} }
+func languages() []language {
+	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}}
+}
 
 func runNew(ctx context.Context, c *cli, name, runtime string) error {
 	if err := checkName(name); err != nil {
@@ -56,7 +58,7 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 		}
 	}
 	if ending == "" {
-		return usagef("there is no example for runtime %.60q; take one of Python or Node.js", runtime)
+		return usagef("there is no example for runtime %.60q; take one of Python, Node.js or PHP", runtime)
 	}
 	files, err := writeExample(name, runtime, "index"+ending)
 	if err != nil {

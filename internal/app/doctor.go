@@ -96,7 +96,7 @@ func checkRuntimes(ctx context.Context, cfg config.Config) []Finding {
 		}
 	}
 	if len(names) == 0 {
-		return []Finding{finding(LevelFail, "runtimes", "no interpreter found", "apt-get install python3 nodejs")}
+		return []Finding{finding(LevelFail, "runtimes", "no interpreter found", "apt-get install python3 nodejs php-cli")}
 	}
 	return []Finding{fine("runtimes", strings.Join(names, ", "))}
 }

@@ -41,8 +41,8 @@ func SearchDirs(path string) []string {
 }
 
 // FindInterpreters serves Language.Find: it looks in folders for programs whose file name matches, asks each with
-// arguments that make it print its version on one line and its prefix folder on the next, and leaves out what is older
-// than oldest ("major.minor").
+// arguments that make it print its version on one line, its prefix folder on the next, and further folders that it reads on
+// the lines below; it leaves out what is older than oldest ("major.minor").
 func FindInterpreters(ctx context.Context, dirs []string, name *regexp.Regexp, oldest string, ask ...string) []Install {
 	seen := map[string]bool{}
 	var found []Install
@@ -104,11 +104,12 @@ func askInterpreter(ctx context.Context, path string, ask []string) (Install, bo
 	if err != nil {
 		return Install{}, false
 	}
-	version, prefix, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	version, rest, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if _, _, ok := parseVersion(shortVersion(version)); !ok {
 		return Install{}, false
 	}
-	return Install{Path: path, Version: version, Roots: roots(path, prefix)}, true
+	prefix, rest, _ := strings.Cut(rest, "\n")
+	return Install{Path: path, Version: version, Roots: roots(path, prefix, strings.Split(rest, "\n"))}, true
 }
 
 // isProgram tells whether a file is an ELF executable.
@@ -127,13 +128,19 @@ func isProgram(path string) bool {
 	return err == nil && string(magic[:]) == "\x7fELF"
 }
 
-// roots are the folders to show for an interpreter: its own and the libraries under its prefix. The whole prefix may be
-// somebody's home, so it is not shown.
-func roots(path, prefix string) []string {
-	if strings.HasPrefix(path, "/usr/") {
-		return nil
+// roots are the folders to show for an interpreter: its own, the libraries under its prefix and those it reads beside. The
+// whole prefix may be somebody's home, so it is not shown.
+func roots(path, prefix string, beside []string) []string {
+	var list []string
+	for _, dir := range beside {
+		if filepath.IsAbs(dir) && !strings.HasPrefix(dir, "/usr/") {
+			list = append(list, dir)
+		}
 	}
-	list := []string{filepath.Dir(path)}
+	if strings.HasPrefix(path, "/usr/") {
+		return list
+	}
+	list = append(list, filepath.Dir(path))
 	for _, name := range []string{"lib", "lib64"} {
 		dir, err := filepath.EvalSymlinks(filepath.Join(prefix, name))
 		if err != nil || strings.HasPrefix(dir, "/usr/") || dir == "/" {

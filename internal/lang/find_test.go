@@ -19,7 +19,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println(version)
-		fmt.Println(filepath.Dir(filepath.Dir(os.Args[0])))
+		prefix := filepath.Dir(filepath.Dir(os.Args[0]))
+		fmt.Println(prefix)
+		if version == "3.9.12" { // this one reads more than lies beside it
+			fmt.Printf("%s/conf\n/usr/share\nrelative\n", prefix)
+		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -62,7 +66,7 @@ func TestFindInterpreters(t *testing.T) {
 	got := FindInterpreters(t.Context(), []string{a, filepath.Join(root, "none"), b}, regexp.MustCompile(`^tongue`), "3.6", "ask")
 	require.Equal(t, []Install{
 		{Path: filepath.Join(a, "tongue3.10.0"), Version: "3.10.0", Roots: []string{a, filepath.Join(root, "a", "lib")}},
-		{Path: filepath.Join(b, "tongue3.9.12"), Version: "3.9.12", Roots: []string{b}},
+		{Path: filepath.Join(b, "tongue3.9.12"), Version: "3.9.12", Roots: []string{b, filepath.Join(root, "b", "conf")}},
 		{Path: filepath.Join(a, "tongue3.9.1"), Version: "3.9.1", Roots: []string{a, filepath.Join(root, "a", "lib")}},
 	}, got)
 	require.NoFileExists(t, filepath.Join(root, "started"), "a script was started")

@@ -45,7 +45,7 @@ type Install struct {
 	Path    string // absolute, links resolved
 	Version string // "3.11.2"
 	// Roots are folders outside the system view (/usr, /lib*, /bin) that it needs, to be shown read-only at the same
-	// place; nil for one that lives under /usr.
+	// place; nil for one that has all it needs under /usr.
 	Roots []string
 }
 

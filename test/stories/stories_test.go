@@ -30,6 +30,7 @@ type testKey struct{}
 func TestStories(t *testing.T) {
 	binary := server.Binary(t)
 	python, node := server.Runtime(t, "Python3", "Python3.9"), server.Runtime(t, "Node.js", "Node.js18.15")
+	php := server.Runtime(t, "PHP8", "PHP8.3")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -45,7 +46,7 @@ func TestStories(t *testing.T) {
 			}
 			for _, pair := range [][2]string{
 				{"HOME", home}, {"XDG_CONFIG_HOME", ""}, {"XDG_DATA_HOME", ""}, {"HANSHU_DATA_DIR", filepath.Join(home, "data")},
-				{"PATH", bin + string(os.PathListSeparator) + env.Getenv("PATH")}, {"PYTHON", python}, {"NODE", node},
+				{"PATH", bin + string(os.PathListSeparator) + env.Getenv("PATH")}, {"PYTHON", python}, {"NODE", node}, {"PHP", php},
 			} {
 				env.Setenv(pair[0], pair[1])
 			}

@@ -4,10 +4,11 @@ package all
 import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/node"
+	"github.com/hanshu-faas/hanshu/internal/lang/php"
 	"github.com/hanshu-faas/hanshu/internal/lang/python"
 )
 
 // All gives every language, in the order in which people are shown them.
 func All() []*lang.Language {
-	return []*lang.Language{python.Language(), node.Language()}
+	return []*lang.Language{python.Language(), node.Language(), php.Language()}
 }

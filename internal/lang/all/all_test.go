@@ -64,10 +64,10 @@ func TestNames(t *testing.T) {
 }
 
 func TestSourceFile(t *testing.T) {
-	for handler, want := range map[string][2]string{
-		"index.handler":     {"index.py", "index.js"},
-		"src/index.handler": {"src/index.py", "src/index.js"},
-		"pkg.mod.handler":   {"pkg/mod.py", "pkg.mod.js"},
+	for handler, want := range map[string][3]string{
+		"index.handler":     {"index.py", "index.js", "index.php"},
+		"src/index.handler": {"src/index.py", "src/index.js", "src/index.php"},
+		"pkg.mod.handler":   {"pkg/mod.py", "pkg.mod.js", "pkg.mod.php"},
 	} {
 		for i, l := range All() {
 			require.NoError(t, l.CheckHandler("handler", handler))
@@ -81,6 +81,7 @@ func BenchmarkEcho(b *testing.B) {
 	sources := map[string]map[string]string{
 		"python": {"index.py": "def handler(event, context):\n    return event\n"},
 		"node":   {"index.js": "exports.handler = async (event) => event;\n"},
+		"php":    {"index.php": "<?php\nfunction handler($event, $context) { return $event; }\n"},
 	}
 	for _, l := range All() {
 		b.Run(l.ID, func(b *testing.B) {
@@ -109,6 +110,7 @@ func BenchmarkStart(b *testing.B) {
 	sources := map[string]map[string]string{
 		"python": {"index.py": "def handler(event, context):\n    return event\n"},
 		"node":   {"index.js": "exports.handler = async (event) => event;\n"},
+		"php":    {"index.php": "<?php\nfunction handler($event, $context) { return $event; }\n"},
 	}
 	for _, l := range All() {
 		b.Run(l.ID, func(b *testing.B) {

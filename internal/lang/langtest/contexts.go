@@ -23,7 +23,7 @@ func contextCases() []Case {
 		{
 			Name: "context methods", Sources: source(
 				"def handler(event, context):\n    return {n: getattr(context, n)() for n in "+names+".split()}\n",
-				"exports.handler = async (event, context) => Object.fromEntries("+names+".split(' ').map((n) => [n, context[n]()]));\n"),
+				"exports.handler = async (event, context) => Object.fromEntries("+names+".split(' ').map((n) => [n, context[n]()]));\n").php("<?php\nfunction handler($event, $context) { foreach (explode(' ', " + names + ") as $n) { $all[$n] = $context->$n(); } return $all; }\n"),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				in := time.Now().Add(time.Minute)
@@ -48,7 +48,9 @@ def handler(event, context):
 		{
 			Name: "user data", Sources: source(
 				"def handler(event, context):\n    return [context.getUserData('colour'), context.getUserData('empty'), context.getUserData('none'), context.getUserData('none', 'x')]\n",
-				"exports.handler = async (e, context) => [context.getUserData('colour'), context.getUserData('empty'), context.getUserData('toString'), context.getUserData('none', 'x')];\n"),
+				"exports.handler = async (e, context) => [context.getUserData('colour'), context.getUserData('empty'), context.getUserData('toString'), context.getUserData('none', 'x')];\n").php(`<?php
+function handler($event, $context) { return [$context->getUserData("colour"), $context->getUserData("empty"), $context->getUserData("none"), $context->getUserData("none", "x")]; }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				result(t, w.Call(`{}`), `["blue","",null,"x"]`)
@@ -57,7 +59,9 @@ def handler(event, context):
 		{
 			Name: "no user data", Sources: source(
 				"def handler(event, context):\n    return context.getUserData('a', 'x')\n",
-				"exports.handler = async (e, context) => context.getUserData('a', 'x');\n"),
+				"exports.handler = async (e, context) => context.getUserData('a', 'x');\n").php(`<?php
+function handler($event, $context) { return $context->getUserData("a", "x"); }
+`),
 			Load: func(l *lang.Load) { l.UserData, l.Env = nil, nil },
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
@@ -94,6 +98,21 @@ exports.handler = async (event, context) => {
   log.warn('hidden');
   log.error('last');
 };
+`).php(`<?php
+function handler($event, $context) {
+  $log = $context->getLogger();
+  $log->debug("hidden");
+  $log->info("one\ntwo");
+  $log->warn("careful %s", "now");
+  $log->warning("100% sure");
+  $log->error("bad");
+  $log->log("plain");
+  $log->setLevel("DEBUG");
+  $log->debug("shown");
+  $log->setLevel("error");
+  $log->warn("hidden");
+  $log->error("last");
+}
 `),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

@@ -24,7 +24,7 @@ func lifeCases() []Case {
 			},
 		},
 		{
-			Name: "end of the stream", Sources: source(pythonEcho, nodeEcho),
+			Name: "end of the stream", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				w.HangUp()
@@ -57,6 +57,8 @@ def handler(event, context):
     return subprocess.check_output("ls -l /proc/self/fd", shell=True, close_fds=False).decode()
 `, `
 exports.handler = async () => require('child_process').execSync('ls -l /proc/self/fd', { stdio: ['ignore', 'pipe', 'inherit'] }).toString();
+`).php(`<?php
+function handler($event, $context) { return shell_exec("ls -l /proc/self/fd"); }
 `),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
@@ -73,7 +75,9 @@ exports.handler = async () => require('child_process').execSync('ls -l /proc/sel
 		{
 			Name: "socket closed by the function", Sources: source(
 				"import os\ndef handler(event, context):\n    os.closerange(3, 4096)\n",
-				"exports.handler = async () => { require('fs').closeSync(3); };\n"),
+				"exports.handler = async () => { require('fs').closeSync(3); };\n").php(`<?php
+function handler($event, $context) { foreach (get_resources("stream") as $stream) fclose($stream); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				require.Error(t, w.Call(`{}`).Err)
@@ -83,7 +87,9 @@ exports.handler = async () => require('child_process').execSync('ls -l /proc/sel
 		{
 			Name: "killed", Sources: source(
 				"import os\ndef handler(event, context):\n    os.kill(os.getpid(), 9)\n",
-				"exports.handler = async () => { process.kill(process.pid, 'SIGKILL'); };\n"),
+				"exports.handler = async () => { process.kill(process.pid, 'SIGKILL'); };\n").php(`<?php
+function handler($event, $context) { exec("kill -9 " . getmypid()); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				require.Error(t, w.Call(`{}`).Err)
@@ -91,7 +97,7 @@ exports.handler = async () => require('child_process').execSync('ls -l /proc/sel
 			},
 		},
 		{
-			Name: "frame of an unknown kind", Sources: source(pythonEcho, nodeEcho),
+			Name: "frame of an unknown kind", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				require.Error(t, w.exchange(lang.AppendFrame(nil, lang.Frame{Type: lang.FrameReady}), 0).Err)

@@ -25,6 +25,13 @@ exports.handler = async () => {
   process.stdout.write('世界\n');
   process.stdout.write('unfinished');
 };
+`).php(`<?php
+function handler($event, $context) {
+  for ($i = 0; $i < 50; $i++) echo "line $i\n";
+  ob_start(); // left open
+  for (; $i < 100; $i++) print("line $i\n");
+  echo "世界", PHP_EOL, "unfinished";
+}
 `),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
@@ -39,7 +46,9 @@ exports.handler = async () => {
 		{
 			Name: "standard error", Sources: source(
 				"import sys, os\ndef handler(event, context):\n    print('a', file=sys.stderr)\n    os.system('echo b >&2')\n    sys.stderr.write('c')\n",
-				"exports.handler = async () => { process.stderr.write('a\\n'); require('child_process').execSync('echo b >&2', { stdio: 'inherit' }); process.stderr.write(Buffer.from('c')); };\n"),
+				"exports.handler = async () => { process.stderr.write('a\\n'); require('child_process').execSync('echo b >&2', { stdio: 'inherit' }); process.stderr.write(Buffer.from('c')); };\n").php(`<?php
+function handler($event, $context) { fwrite(STDERR, "a\n"); system("echo b >&2"); error_log("c"); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				result(t, w.Call(`{}`), `null`)
@@ -47,7 +56,7 @@ exports.handler = async () => {
 			},
 		},
 		{
-			Name: "what is printed at load", Sources: source("print('loading')\n"+pythonEcho, "process.stdout.write('loading\\n');\n"+nodeEcho),
+			Name: "what is printed at load", Sources: source("print('loading')\n"+pythonEcho, "process.stdout.write('loading\\n');\n"+nodeEcho).php("<?php\necho \"loading\\n\";\nfunction handler($event, $context) { return $event; }\n"),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				require.Equal(t, []string{"loading"}, w.Output())
@@ -56,7 +65,9 @@ exports.handler = async () => {
 		{
 			Name: "what is printed before an exception", Sources: source(
 				"import sys\ndef handler(event, context):\n    sys.stdout.write('a')\n    raise ValueError()\n",
-				"exports.handler = async () => { process.stdout.write('a'); throw new TypeError(); };\n"),
+				"exports.handler = async () => { process.stdout.write('a'); throw new TypeError(); };\n").php(`<?php
+function handler($event, $context) { echo "a"; throw new TypeError(); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				require.NotZero(t, w.Call(`{}`).Fail)
@@ -66,7 +77,9 @@ exports.handler = async () => {
 		{
 			Name: "logger behind an unfinished line", Sources: source(
 				"def handler(event, context):\n    print('open', end='')\n    context.getLogger().error('bad')\n",
-				"exports.handler = async (event, context) => { process.stdout.write('open'); context.getLogger().error('bad'); };\n"),
+				"exports.handler = async (event, context) => { process.stdout.write('open'); context.getLogger().error('bad'); };\n").php(`<?php
+function handler($event, $context) { echo "open"; $context->getLogger()->error("bad"); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				result(t, w.Call(`{}`), `null`)
@@ -168,6 +181,15 @@ exports.handler = async (event, context) => {
   context.getLogger().info('still here');
   return event;
 };
+`).php(`<?php
+function handler($event, $context) {
+  if ($event === 0) ob_start();
+  if ($event === 1) fclose(STDOUT);
+  if ($event === 2) fclose(STDERR);
+  $context->getLogger()->info("still here");
+  echo "x";
+  return $event;
+}
 `),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

@@ -14,25 +14,27 @@ import (
 const (
 	pythonEcho = "def handler(event, context):\n    return event\n"
 	nodeEcho   = "exports.handler = async (event, context) => event;\n"
+	phpEcho    = "<?php\nfunction handler($event, $context) { return $event; }\n"
 	// One handler for many cases: it returns what an expression of the event gives.
 	pythonEval = "import os, sys, math\ndef handler(event, context):\n    return eval(event['python'])\n"
+	phpEval    = "<?php\nfunction handler($event, $context) { return eval('return ' . $event->php . ';'); }\n"
 	nodeEval   = "exports.handler = async (event, context) => eval(event.node);\n"
 )
 
 // expression is an event for the handlers above.
-func expression(python, node string) string {
-	return `{"python":"` + python + `","node":"` + node + `"}`
+func expression(python, node, php string) string {
+	return `{"python":"` + python + `","node":"` + node + `","php":"` + php + `"}`
 }
 
 func resultCases() []Case {
 	return []Case{
 		{
-			Name: "echo", Sources: source(pythonEcho, nodeEcho),
+			Name: "echo", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				for _, event := range []string{
 					`{"a":[1,2.5,null,true,{}],"b":"x"}`, `"text"`, `null`, `0`, `[]`, ` { "spaced" : 1 } `,
-					`{"text":"héllo 世界 😀 \u0000 \u001e \" \\"}`, `{"世":"界"}`, `{"half":"\ud800"}`,
+					`{"text":"héllo 世界 😀 \u0000 \u001e \" \\"}`, `{"世":"界"}`,
 				} {
 					result(t, w.Call(event), event)
 				}
@@ -40,7 +42,14 @@ func resultCases() []Case {
 			},
 		},
 		{
-			Name: "unicode is sent as UTF-8", Sources: source(pythonEcho, nodeEcho),
+			Name: "half of a surrogate pair", Sources: source(pythonEcho, nodeEcho), // PHP's strings have none
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				result(t, w.Call(`{"half":"\ud800"}`), `{"half":"\ud800"}`)
+			},
+		},
+		{
+			Name: "unicode is sent as UTF-8", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				r := w.Call(`{"世": "\u754c"}`)
@@ -50,7 +59,9 @@ func resultCases() []Case {
 		{
 			Name: "peak memory", Sources: source(
 				"def handler(event, context):\n    return len(bytearray(event * 1048576))\n",
-				"exports.handler = async (event) => Buffer.alloc(event * 1048576, 1).length;\n"),
+				"exports.handler = async (event) => Buffer.alloc(event * 1048576, 1).length;\n").php(`<?php
+function handler($event, $context) { return strlen(str_repeat("x", $event * 1048576)); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				before := w.Call(`0`).PeakKiB
@@ -63,7 +74,7 @@ func resultCases() []Case {
 			},
 		},
 		{
-			Name: "6 MB both ways", Sources: source(pythonEcho, nodeEcho),
+			Name: "6 MB both ways", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				for _, size := range []int{1000, 65536 - 30, 65536, 200_000, faas.MaxEventBytes} {
@@ -76,7 +87,7 @@ func resultCases() []Case {
 			},
 		},
 		{
-			Name: "result over its limit", Sources: source(pythonEcho, nodeEcho),
+			Name: "result over its limit", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Load: func(l *lang.Load) { l.MaxResult = 100_000 },
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
@@ -88,7 +99,7 @@ func resultCases() []Case {
 			},
 		},
 		{
-			Name: "small result over a small limit", Sources: source(pythonEcho, nodeEcho),
+			Name: "small result over a small limit", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Load: func(l *lang.Load) { l.MaxResult = 4 },
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
@@ -97,7 +108,9 @@ func resultCases() []Case {
 			},
 		},
 		{
-			Name: "no result", Sources: source("def handler(event, context):\n    pass\n", "exports.handler = async () => {};\n"),
+			Name: "no result", Sources: source("def handler(event, context):\n    pass\n", "exports.handler = async () => {};\n").php(`<?php
+function handler($event, $context) {}
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				result(t, w.Call(`{}`), `null`)
@@ -106,7 +119,10 @@ func resultCases() []Case {
 		{
 			Name: "state stays between calls", Sources: source(
 				"n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n",
-				"let n = 0;\nexports.handler = async () => ++n;\n"),
+				"let n = 0;\nexports.handler = async () => ++n;\n").php(`<?php
+$n = 0;
+function handler($event, $context) { global $n; return ++$n; }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				result(t, w.Call(`{}`), `1`)
@@ -114,26 +130,28 @@ func resultCases() []Case {
 			},
 		},
 		{
-			Name: "result that is not JSON", Sources: source(pythonEval, nodeEval),
+			Name: "result that is not JSON", Sources: source(pythonEval, nodeEval).php(phpEval),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
-				for _, c := range [][2]string{
-					{"b'x'", "10n"},
-					{"{1, 2}", "(() => { const a = {}; a.a = a; return a })()"},
-					{"math.nan", "Symbol()"},
-					{"{'a': float('inf')}", "() => 1"},
-					{"(lambda a: a.append(a) or a)([])", "({ toJSON() { throw new TypeError('no') } })"},
+				for _, c := range [][3]string{
+					{"b'x'", "10n", "[NAN]"},
+					{"{1, 2}", "(() => { const a = {}; a.a = a; return a })()", "(function () { $a = []; $a[0] = &$a; return $a; })()"},
+					{"math.nan", "Symbol()", "chr(255)"},
+					{"{'a': float('inf')}", "() => 1", "INF"},
+					{"(lambda a: a.append(a) or a)([])", "({ toJSON() { throw new TypeError('no') } })", "new class implements JsonSerializable { function jsonSerialize(): mixed { throw new TypeError('no'); } }"},
 				} {
-					r := w.Call(expression(c[0], c[1]))
-					failed(t, r, lang.FailResult, "TypeError|ValueError", "the result cannot be written as JSON: ")
+					r := w.Call(expression(c[0], c[1], c[2]))
+					failed(t, r, lang.FailResult, "TypeError|ValueError|JsonException", "the result cannot be written as JSON: ")
 				}
-				result(t, w.Call(expression("1", "1")), `1`)
+				result(t, w.Call(expression("1", "1", "1")), `1`)
 			},
 		},
 		{
 			Name: "deadline", Sources: source(
 				"def handler(event, context):\n    return context.getRemainingTimeInMilliSeconds()\n",
-				"exports.handler = async (event, context) => context.getRemainingTimeInMilliSeconds();\n"),
+				"exports.handler = async (event, context) => context.getRemainingTimeInMilliSeconds();\n").php(`<?php
+function handler($event, $context) { return $context->getRemainingTimeInMilliSeconds(); }
+`),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				const left = 1000 * time.Second

@@ -19,9 +19,12 @@ type Case struct {
 	Check func(t *testing.T, w *Worker, loaded Reply)
 }
 
+// sources are files by language: Language.ID -> path -> text.
+type sources map[string]map[string]string
+
 // source is the Sources of a case with one file, index.py or index.js.
-func source(python, node string) map[string]map[string]string {
-	all := map[string]map[string]string{}
+func source(python, node string) sources {
+	all := sources{}
 	if python != "" {
 		all["python"] = map[string]string{"index.py": python}
 	}
@@ -29,6 +32,12 @@ func source(python, node string) map[string]map[string]string {
 		all["node"] = map[string]string{"index.js": node}
 	}
 	return all
+}
+
+// php adds an index.php.
+func (s sources) php(text string) sources {
+	s["php"] = map[string]string{"index.php": text}
+	return s
 }
 
 // Example is the load of a function whose code lies in a folder and whose handler is index.handler.
@@ -68,7 +77,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install) {
 
 // Cases is the whole suite.
 func Cases() []Case {
-	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases())
+	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases())
 }
 
 func concat(lists ...[]Case) []Case {
