@@ -107,7 +107,7 @@ func (s *Server) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.driver, err = newDriver(ctx, s.cfg); err != nil {
+	if s.driver, err = newDriver(ctx, s.cfg, filepath.Join(s.cfg.DataDir, "groups")); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.driver.Close)

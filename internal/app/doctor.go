@@ -54,7 +54,7 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Finding {
 	}
 	trial := cfg
 	trial.DataDir = filepath.Join(os.TempDir(), fmt.Sprintf("hanshu-doctor-%d", os.Getpid())) // names groups only; nothing is made there
-	d, err := newDriver(ctx, trial)
+	d, err := newDriver(ctx, trial, "")
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n`hanshu doctor`")
 		return []Finding{finding(LevelFail, "sandbox", first, userNamespaceFix())}

@@ -14,13 +14,13 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/sandbox/none"
 )
 
-// newDriver makes the driver that the configuration names. No level is taken below what was asked for: a host that gives
+// newDriver makes the driver that the configuration names; record is the file that remembers where its groups are, "" for none. No level is taken below what was asked for: a host that gives
 // none is an error that says what is missing.
-func newDriver(ctx context.Context, cfg config.Config) (sandbox.Driver, error) {
+func newDriver(ctx context.Context, cfg config.Config, record string) (sandbox.Driver, error) {
 	if cfg.Sandbox == config.SandboxNone {
 		return none.New(), nil
 	}
-	d, err := native.New(ctx, native.Config{Init: initbin.Binary(), Token: hostToken(cfg.DataDir), Private: cfg.DataDir})
+	d, err := native.New(ctx, native.Config{Init: initbin.Binary(), Token: hostToken(cfg.DataDir), Private: cfg.DataDir, Record: record})
 	if err != nil {
 		return nil, fmt.Errorf("%w\n`hanshu doctor` tells more; --sandbox=none runs functions without any protection", err)
 	}

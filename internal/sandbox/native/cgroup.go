@@ -60,6 +60,40 @@ func findGroups(token string) *groups {
 	return g
 }
 
+// folders lists where the groups of sandboxes are made.
+func (g *groups) folders() []string {
+	var all []string
+	if g.v2 != "" {
+		all = append(all, g.v2)
+	}
+	for _, dir := range g.v1 {
+		all = append(all, dir)
+	}
+	return all
+}
+
+// record remembers the folders in a file, one to a line.
+func (g *groups) record(file string) error {
+	if file == "" {
+		return nil
+	}
+	return os.WriteFile(file, []byte(strings.Join(g.folders(), "\n")+"\n"), 0o600)
+}
+
+// removeRecorded ends and removes what the folders of an earlier server still hold. Only folders of the server's name are
+// touched, whatever the file says.
+func removeRecorded(file, name string) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return // the first start, or no file is kept
+	}
+	for _, dir := range strings.Split(string(data), "\n") {
+		if filepath.IsAbs(dir) && filepath.Base(dir) == name {
+			removeTree(dir)
+		}
+	}
+}
+
 // useV2 makes our folder in the v2 tree: below our own group where that is delegated to us, else at the top of the tree,
 // where root may (started from a shell, its own group is full of other processes and cannot hand controllers down). It
 // gives false where neither can be.
@@ -349,10 +383,7 @@ func (gr *group) remove() {
 
 // close removes the folders of all sandboxes.
 func (g *groups) close() {
-	if g.v2 != "" {
-		removeTree(g.v2)
-	}
-	for _, dir := range g.v1 {
+	for _, dir := range g.folders() {
 		removeTree(dir)
 	}
 }

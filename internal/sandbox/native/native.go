@@ -30,6 +30,9 @@ type Config struct {
 	// Private is a folder that no sandbox may see as a whole, "" for none: parts of it can be mounted, nothing above them.
 	Private string
 	Token   string // names this server's groups on the host: the same for each start on the same data, unlike any other's
+	// Record is a file that remembers where this server's groups are, so that the next start finds what a kill left even
+	// when it is itself started from another group; "" for none.
+	Record string
 }
 
 // firstUID is where the users of sandboxes begin when the server may choose them: above the ranges that systemd and
@@ -79,7 +82,13 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := findGroups("hanshu-" + cfg.Token)
+	name := "hanshu-" + cfg.Token
+	removeRecorded(cfg.Record, name)
+	groups := findGroups(name)
+	if err := groups.record(cfg.Record); err != nil {
+		groups.close()
+		return nil, errors.Join(err, unix.Close(initFD))
+	}
 	var refused []string
 	if !groups.has("memory") {
 		refused = hiding

@@ -97,3 +97,33 @@ func TestSuiteAsOrdinaryUser(t *testing.T) {
 	require.NoError(t, err, string(said))
 	require.Contains(t, string(said), "--- PASS: TestSuite/walls")
 }
+
+// TestGroupsOfAnotherPlaceAreRemoved: a server that was killed may be started again from another group, and still finds
+// what it left; but nothing of another name.
+func TestGroupsOfAnotherPlaceAreRemoved(t *testing.T) {
+	root := "/sys/fs/cgroup/pids"
+	if _, err := os.Stat(root + "/tasks"); err != nil || os.Geteuid() != 0 {
+		t.Log("needs cgroup v1 and root; on v2 the folders are found by the same file")
+		return
+	}
+	elsewhere, err := os.MkdirTemp(root, "hanshu-elsewhere-*")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.Remove(elsewhere) })
+	token := filepath.Base(elsewhere)
+	left, other := filepath.Join(elsewhere, "hanshu-"+token), filepath.Join(elsewhere, "others")
+	require.NoError(t, os.MkdirAll(filepath.Join(left, "7"), 0o755))
+	require.NoError(t, os.Mkdir(other, 0o755))
+	t.Cleanup(func() { os.Remove(other) })
+	record := filepath.Join(t.TempDir(), "groups")
+	require.NoError(t, os.WriteFile(record, []byte(left+"\n"+other+"\n"), 0o600))
+
+	d, err := native.New(t.Context(), native.Config{Init: buildInit(t), Token: token, Record: record})
+	require.NoError(t, err)
+	require.NoDirExists(t, left)
+	require.DirExists(t, other)
+	now, err := os.ReadFile(record)
+	require.NoError(t, err)
+	require.Contains(t, string(now), "/hanshu-"+token+"\n")
+	require.NotContains(t, string(now), elsewhere)
+	require.NoError(t, d.Close())
+}
