@@ -117,7 +117,16 @@ func (s *Server) Banner(w io.Writer, program string) {
 	default:
 		say("Isolation", "%s", f.Isolation)
 	}
-	say("Next", "%[1]s new hello && %[1]s deploy hello && %[1]s invoke hello -d '{}'", program)
+	say("Next", "%[2]s%[1]s new hello && %[1]s deploy hello && %[1]s invoke hello -d '{}'", program, s.pointer())
+}
+
+// pointer is what a shell must be told so that the command line finds this server; "" where it looks by itself.
+func (s *Server) pointer() string {
+	dir, err := filepath.Abs(s.cfg.DataDir)
+	if here, herr := filepath.Abs("data"); err != nil || herr != nil || dir == here || dir == config.Defaults().DataDir {
+		return ""
+	}
+	return "export HANSHU_ADMIN_FILE='" + filepath.Join(dir, adminName) + "' && "
 }
 
 // NewLog makes a server's log.
