@@ -35,10 +35,6 @@ type Config struct {
 	Record string
 }
 
-// behindServer is the nice value of sandboxes where no group limits their processor: the server, which must end them in
-// time, comes first.
-const behindServer = 10
-
 // firstUID is where the users of sandboxes begin when the server may choose them: above the ranges that systemd and
 // /etc/subuid hand out.
 const firstUID = 1_900_000_000
@@ -359,9 +355,6 @@ func awaitExec(ctx context.Context, status *os.File) error {
 func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
 	ispec := d.view.initSpec(spec, d.filter)
 	ispec.Rlimits = rlimits(spec, d.groups)
-	if !d.groups.has("cpu") {
-		ispec.Nice = behindServer
-	}
 	ours, status, err := os.Pipe()
 	if err != nil {
 		return nil, err

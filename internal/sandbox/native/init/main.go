@@ -219,9 +219,6 @@ func setLimits(s *initspec.Spec) error {
 			return err
 		}
 	}
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, s.Nice); err != nil {
-		return err
-	}
 	unix.Umask(0o022)
 	// Whatever else is open ends with exec; the control socket stays.
 	return unix.CloseRange(initspec.FDControl+1, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC)

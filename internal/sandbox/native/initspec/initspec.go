@@ -26,7 +26,6 @@ type Spec struct {
 
 	JoinFDs []int // open "tasks" files of cgroup v1 to join
 	Rlimits []Rlimit
-	Nice    int    // added to the scheduling priority's number: the higher, the later
 	Filter  []byte // seccomp program, struct sock_filter[]
 }
 
