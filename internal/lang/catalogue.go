@@ -51,8 +51,11 @@ type Info struct {
 // text says what to install.
 func (c *Catalogue) Resolve(name string) (Runtime, error) {
 	for _, l := range c.languages {
+		if slices.Contains(l.Names, name) {
+			return c.byName(l, name)
+		}
 		version, ok := strings.CutPrefix(name, l.Prefix)
-		if !ok {
+		if !ok || l.Prefix == "" {
 			continue
 		}
 		major, minor, ok := parseVersion(version)
@@ -76,6 +79,14 @@ func (c *Catalogue) Resolve(name string) (Runtime, error) {
 	return Runtime{}, faas.Errorf(faas.CodeInvalid, "runtime", "runtime %.60q is not known here"+seeList, name)
 }
 
+// byName serves a runtime name that has no version.
+func (c *Catalogue) byName(l *Language, name string) (Runtime, error) {
+	if len(c.installs[l.ID]) == 0 {
+		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime", "%s needs %s, which is not installed on this host; install %s", name, l.Title, l.Debian(""))
+	}
+	return Runtime{Name: name, Language: l, Install: c.installs[l.ID][0], Exact: true}, nil
+}
+
 // seeList ends the refusal of a name that is not among those that a server can have.
 const seeList = "; `hanshu runtimes` lists what is"
 
@@ -83,6 +94,12 @@ const seeList = "; `hanshu runtimes` lists what is"
 func (c *Catalogue) List() []Info {
 	var list []Info
 	for _, l := range c.languages {
+		for _, name := range l.Names {
+			list = append(list, c.info(name, name))
+		}
+		if l.Prefix == "" {
+			continue
+		}
 		versions := slices.Clone(l.Versions)
 		for _, in := range c.installs[l.ID] {
 			if short := shortVersion(in.Version); !slices.Contains(versions, short) {

@@ -123,3 +123,25 @@ func TestCheckModuleHandler(t *testing.T) {
 	}
 	require.NoError(t, CheckModuleHandler("handler", long[:128]))
 }
+
+func TestResolveNames(t *testing.T) {
+	language := func(id, name string, found []Install) *Language {
+		return &Language{
+			ID: id, Title: id, Names: []string{name}, Debian: func(string) string { return "package-" + id },
+			Find: func(context.Context, []string) []Install { return found },
+		}
+	}
+	c := NewCatalogue(t.Context(), nil, language("here", "http", []Install{{Version: "1"}}), language("away", "Custom", nil))
+	r, err := c.Resolve("http")
+	require.NoError(t, err)
+	require.Equal(t, "here", r.Language.ID)
+	require.Empty(t, r.Notice())
+	_, err = c.Resolve("Custom")
+	require.ErrorContains(t, err, "install package-away")
+	_, err = c.Resolve("http1.0")
+	require.Equal(t, faas.CodeInvalid, faas.CodeOf(err))
+	require.Equal(t, []Info{
+		{Name: "http", Title: "http", Status: StatusExact, Version: "1"},
+		{Name: "Custom", Title: "Custom", Status: StatusMissing, Note: "Custom needs away, which is not installed on this host; install package-away"},
+	}, c.List()[:2])
+}

@@ -18,8 +18,10 @@ const (
 type Language struct {
 	ID       string   // folder under RuntimeRoot, e.g. "python"
 	Title    string   // for people, e.g. "Python"
-	Prefix   string   // of its runtime names, e.g. "Python" in "Python3.9"
+	Prefix   string   // of its runtime names, e.g. "Python" in "Python3.9"; "" for one that has Names only
 	Versions []string // runtime versions that clients may name, e.g. "3.9"; the newest last
+	// Names are runtime names without a version, e.g. "Custom", served by the first install that Find gives.
+	Names []string
 	// Oldest is the first version that the bootstrap runs on, as "major.minor"; Find leaves out what is older.
 	Oldest string
 	// Debian is the package that installs a version, e.g. "3.9" -> "python3".

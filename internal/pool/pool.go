@@ -5,6 +5,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -152,7 +153,11 @@ func layDown(files fs.FS, dir string) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(target, data, 0o644)
+		mode := fs.FileMode(0o644)
+		if bytes.HasPrefix(data, []byte("\x7fELF")) {
+			mode = 0o755 // an adaptor that is itself the worker
+		}
+		return os.WriteFile(target, data, mode)
 	})
 }
 
