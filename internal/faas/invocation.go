@@ -16,8 +16,18 @@ type Invocation struct {
 	Alias string
 }
 
-// SourceAPI is the source of calls made through a dialect's invoke operation.
-const SourceAPI = "api"
+// The sources of calls: a dialect's invoke operation, or what a trigger has seen.
+const (
+	SourceAPI         = "api"
+	SourceDestination = "destination"
+	SourceTimer       = "timer"
+	SourceAPIG        = "apig"
+	SourceKafka       = "kafka"
+	SourceRabbitMQ    = "rabbitmq"
+	SourceOBS         = "obs"
+	SourceSMN         = "smn"
+	SourceMQTT        = "mqtt"
+)
 
 // Result is how a call ended when the function was reached: with Output, or with the function's own Failure.
 // Failures of the platform or the caller are returned as *Error beside it, not in it.
