@@ -6,8 +6,8 @@ import "context"
 // the process each time. sandboxtest.RunTemplates is the conformance suite.
 type Templater interface {
 	// Template starts a process that waits to be copied, under a view without anything of a function's. It must run the
-	// other side of the protocol below, and never foreign code. It returns once copies can be made. Of spec, Patient and
-	// CPUMillis have no meaning, and the limits but MemoryBytes hold for no copy.
+	// other side of the protocol below, and never foreign code. It returns once copies can be made. The limits in spec
+	// have no meaning but for TmpBytes, nor has Patient.
 	//
 	// errors.ErrUnsupported says that this host gives no templates.
 	Template(ctx context.Context, spec Spec) (Template, error)

@@ -33,13 +33,17 @@ COMMON = (
 )
 
 
-def wait():
-    """Serves requests until the stream ends, which ends the process. Returns in each copy, ready to be a worker."""
+def imports():
+    """Imports what is common."""
     for name in COMMON:
         try:
             importlib.import_module(name)
         except ImportError:
             pass  # this interpreter was built without it
+
+
+def wait():
+    """Serves requests until the stream ends, which ends the process. Returns in each copy, ready to be a worker."""
     python = ctypes.pythonapi
     # PyDLL keeps the interpreter's lock, so that a copy has it as the thread that made it had.
     call = ctypes.PyDLL(None, use_errno=True).syscall

@@ -56,9 +56,9 @@ type Driver struct {
 	cancel   context.CancelFunc
 	down     chan struct{} // closed when the launcher has ended
 	attaches chan attachRequest
-	detached chan struct{} // closed when the attacher has ended; nil when there is none
-	watch    *memoryWatch  // nil where groups limit memory
-	lastCap  int           // the highest capability of this kernel
+	detached chan struct{}  // closed when the attacher has ended; nil when there is none
+	watch    *memoryWatch   // nil where groups limit memory
+	lastCap  int            // the highest capability of this kernel
 	answers  sync.WaitGroup // readers of what templates answer
 
 	mu        sync.Mutex
@@ -311,6 +311,9 @@ func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
 func (d *Driver) forget(in *instance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if _, known := d.instances[in]; !known {
+		return // a start that failed late: its slot may be another's by now
+	}
 	delete(d.instances, in)
 	delete(d.slots, in.slot)
 }
@@ -339,7 +342,7 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, lau
 		in.group.remove()
 		return err
 	}
-	if d.watch != nil {
+	if d.watch != nil && !in.template {
 		d.watch.add(in) // before wait, which takes it off again
 	}
 	go in.wait()

@@ -51,6 +51,8 @@ func (d *Driver) Template(ctx context.Context, spec sandbox.Spec) (sandbox.Templ
 	if err := d.groups.letJoin(templateUID); err != nil {
 		return nil, fmt.Errorf("start template: %w", err)
 	}
+	// On cgroup v1 a copy is born in the template's group, and what it takes before it joins its own stays counted there.
+	spec.MemoryBytes, spec.Processes = 0, 0
 	in, err := d.begin(ctx, spec, true, d.launch)
 	if err != nil {
 		return nil, err

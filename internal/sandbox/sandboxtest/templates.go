@@ -61,6 +61,7 @@ import importlib.util, json, os
 spec = importlib.util.spec_from_file_location("template", "/opt/template/template.py")
 template = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(template)
+template.imports()
 template.wait()
 line = b""
 while not line.endswith(b"\n"):
