@@ -50,6 +50,8 @@ type forkTimes struct {
 	BurstReady           []float64
 	PerSecond            float64
 	CPU                  float64 // us of the server and all below it, for one fresh function
+	TemplateCPU          float64 // of that, the template's
+	WorkerCPU            float64 // and the instance's own
 	PSS                  []float64
 	Template             []float64
 	Together, Taken      float64
@@ -176,6 +178,10 @@ func (b *bench) sustained(ctx context.Context, s *server, fresh []target) error 
 	if err != nil {
 		return err
 	}
+	templateCPU, workerCPU, err := copiesCPU(s.pid())
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	if _, err := atOnce(ctx, fresh, forkAtOnce); err != nil {
 		return err
@@ -186,6 +192,12 @@ func (b *bench) sustained(ctx context.Context, s *server, fresh []target) error 
 		return err
 	}
 	b.fork.CPU = float64((after - cpu).Microseconds()) / float64(len(fresh))
+	templateAfter, workerAfter, err := copiesCPU(s.pid())
+	if err != nil {
+		return err
+	}
+	b.fork.TemplateCPU = float64((templateAfter - templateCPU).Microseconds()) / float64(len(fresh))
+	b.fork.WorkerCPU = float64((workerAfter - workerCPU).Microseconds()) / float64(len(fresh))
 	each, templates, err := copies(s.pid())
 	if err != nil {
 		return err
@@ -241,27 +253,47 @@ func atOnce(ctx context.Context, fresh []target, clients int) ([]float64, error)
 
 // copies gives the PSS of a server's Python workers, and of the templates that they are copies of.
 func copies(server int) (workers, templates []float64, err error) {
+	err = eachCopy(server, func(p procStat, template bool) {
+		m, err := memoryOf(p.PID)
+		switch {
+		case err != nil: // it has ended
+		case template:
+			templates = append(templates, m.PSS)
+		default:
+			workers = append(workers, m.PSS)
+		}
+	})
+	return workers, templates, err
+}
+
+// copiesCPU is the processor time that templates and their copies have used.
+func copiesCPU(server int) (template, workers time.Duration, err error) {
+	err = eachCopy(server, func(p procStat, isTemplate bool) {
+		if isTemplate {
+			template += p.CPU
+		} else {
+			workers += p.CPU
+		}
+	})
+	return template, workers, err
+}
+
+// eachCopy calls do for each of a server's Python processes. Copies have the command line of their template; their users
+// differ.
+func eachCopy(server int, do func(p procStat, template bool)) error {
 	processes, err := tree(server)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	for _, p := range processes[1:] {
 		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
 		if err != nil || !strings.Contains(string(command), "python") {
 			continue
 		}
-		m, err := memoryOf(p.PID)
-		if err != nil {
-			continue // it has ended
-		}
-		// Copies have the command line of their template; their users differ.
-		if info, err := os.Stat(fmt.Sprintf("/proc/%d", p.PID)); err == nil && info.Sys().(*syscall.Stat_t).Uid == templateUser {
-			templates = append(templates, m.PSS)
-		} else {
-			workers = append(workers, m.PSS)
-		}
+		info, err := os.Stat(fmt.Sprintf("/proc/%d", p.PID))
+		do(p, err == nil && info.Sys().(*syscall.Stat_t).Uid == templateUser)
 	}
-	return workers, templates, nil
+	return nil
 }
 
 // templateUser is the user of templates.
@@ -313,6 +345,8 @@ func (b *bench) forkRows() []row {
 		timed(lineReady, f.BurstReady, nil, 1), timed(lineBurst, f.BurstMiss, nil, 1),
 		{Line: lineSustained, Unit: perSecond, Value: f.PerSecond},
 		{Line: lineSustained + ", CPU each", Unit: microsecond, Value: f.CPU},
+		{Line: lineSustained + ", of that the template", Unit: microsecond, Value: f.TemplateCPU},
+		{Line: lineSustained + ", of that the instance", Unit: microsecond, Value: f.WorkerCPU},
 		{Line: lineForkPSS, Unit: mebibyte, Value: median(f.PSS)},
 		{Line: "Python template PSS", Unit: mebibyte, Value: median(f.Template)},
 		{Line: lineThousand, Unit: mebibyte, Value: f.Together},
