@@ -37,8 +37,8 @@ type Template interface {
 // and the least result that is no failure. After a failure the copy writes the call's index and the error number, as two
 // 32-bit words, to FirstFD, and exits with code 125. Otherwise it goes on as a process that has just been started.
 //
-// The process itself writes what stands at UserMap and GroupMap to the copy's files of those names, then one byte to the
-// pipe, closes what it was sent, and answers with a TemplateAnswer.
+// The process itself writes what stands at UserMap and GroupMap to the copy's files of those names, unless there is
+// nothing, then one byte to the pipe, closes what it was sent, and answers with a TemplateAnswer.
 //
 // This leaves all that is known of isolation to the driver, and all that is known of an interpreter to the process.
 

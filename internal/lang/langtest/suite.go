@@ -56,6 +56,16 @@ func Example(root string) lang.Load {
 // Run holds one install of a language to the suite.
 func Run(t *testing.T, l *lang.Language, in lang.Install) {
 	bootstrap := Bootstrap(t, l)
+	run(t, l, func(t *testing.T) *Worker { return Start(t, l, in, bootstrap) })
+}
+
+// RunCopies holds the copies of a language's template to the suite.
+func RunCopies(t *testing.T, l *lang.Language, in lang.Install) {
+	m := newTemplate(t, l, in, Bootstrap(t, l))
+	run(t, l, func(t *testing.T) *Worker { return start(t, m.copy(t)) })
+}
+
+func run(t *testing.T, l *lang.Language, startWorker func(t *testing.T) *Worker) {
 	ran := 0
 	for _, c := range Cases() {
 		files, ok := c.Sources[l.ID]
@@ -68,7 +78,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install) {
 			if c.Load != nil {
 				c.Load(&load)
 			}
-			w := Start(t, l, in, bootstrap)
+			w := startWorker(t)
 			c.Check(t, w, w.Load(load))
 		})
 	}
