@@ -11,14 +11,15 @@ type language struct {
 	Prefix  string // of runtime names
 	Handler string
 	Source  string // of the function
+	Comment string // begins one in Source
 }
 
 func languages() []language {
 	return []language{
 		{Title: "Python", Command: "python3", Flag: "-c", Worker: workerPython, Prefix: "Python3", Handler: "index.handler",
-			Source: "def handler(event, context):\n    return event\n"},
+			Source: "def handler(event, context):\n    return event\n", Comment: "#"},
 		{Title: "Node", Command: "node", Flag: "-e", Worker: workerNode, Prefix: "Node.js", Handler: "index.handler",
-			Source: "exports.handler = async (event, context) => event;\n"},
+			Source: "exports.handler = async (event, context) => event;\n", Comment: "//"},
 	}
 }
 

@@ -198,7 +198,7 @@ func (s *Server) Handler() http.Handler { return s.mux }
 
 // prepared is what pool.Config wants: there 0 is the default.
 func prepared(cfg config.Config) int {
-	if cfg.Prepared == 0 {
+	if cfg.Prepared < 1 {
 		return -1
 	}
 	return cfg.Prepared

@@ -110,7 +110,7 @@ func TestFromEnv(t *testing.T) {
 		"HANSHU_S3_ACCESS_KEY", "a", "HANSHU_S3_SECRET_KEY", "b", "HANSHU_S3_PATH_STYLE", "1", "HANSHU_S3_BUCKETS", "c", "HANSHU_LOG_LEVEL", "debug",
 		"HANSHU_LOG_FORMAT", "json", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9"))
 	require.NoError(t, err)
-	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r", Sandbox: "none", MaxInstances: 7,
+	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r", Sandbox: "none", MaxInstances: 7, Prepared: 5,
 		IdleTimeout: 5 * time.Minute, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
 		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin"}
 	require.Equal(t, want, c)

@@ -189,7 +189,7 @@ func (d *Driver) missing() []string {
 	if !d.privileged {
 		lacks = append(lacks,
 			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
-			"booted workers that wait for a function (every cold start is a whole one): run hanshu as root")
+			"booted workers that wait for a function, and copies of them (every cold start is a whole one): run hanshu as root")
 	}
 	for _, c := range controllers {
 		if d.groups.has(c) {
