@@ -91,7 +91,7 @@ func (b *bench) forks(ctx context.Context, dir string) (err error) {
 		if prepared {
 			args[len(args)-1] = "110"
 		}
-		s, err := startServer(ctx, b.opts.binary, filepath.Join(dir, fmt.Sprint("fork-", prepared)), args...)
+		s, err := startServer(ctx, os.Environ(), b.opts.binary, filepath.Join(dir, fmt.Sprint("fork-", prepared)), args...)
 		if err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func TestValidate(t *testing.T) {
 
 func TestFromEnv(t *testing.T) {
 	c, err := FromEnv(env("HOME", "/h", "PATH", "/bin", "HANSHU_LISTEN", "0.0.0.0:80", "HANSHU_DATA_DIR", "/d", "HANSHU_DEV", "true", "HANSHU_DB", "postgres://h/d",
-		"HANSHU_REGION", "r", "HANSHU_SANDBOX", "none", "HANSHU_MAX_INSTANCES", "7", "HANSHU_IDLE_TIMEOUT", "5m",
+		"HANSHU_REGION", "r", "HANSHU_SANDBOX", "none", "HANSHU_MAX_INSTANCES", "7", "HANSHU_PREPARED", "5", "HANSHU_IDLE_TIMEOUT", "5m",
 		"HANSHU_ALLOW_PRIVATE_CODE_URLS", "10.0.0.0/8, git.corp,", "HANSHU_S3_ENDPOINT", "http://s3", "HANSHU_S3_REGION", "z",
 		"HANSHU_S3_ACCESS_KEY", "a", "HANSHU_S3_SECRET_KEY", "b", "HANSHU_S3_PATH_STYLE", "1", "HANSHU_S3_BUCKETS", "c", "HANSHU_LOG_LEVEL", "debug",
 		"HANSHU_LOG_FORMAT", "json", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9"))
