@@ -33,6 +33,8 @@ if [ "$what" != build ]; then
 fi
 if [ "$what" = test ]; then
     have npm || missing+=(npm)
+    have javac || missing+=(default-jdk-headless)
+    have jython || have pypy || have /usr/bin/python2.7 || missing+=(jython)
     have "$(go env CC)" || missing+=(gcc libc6-dev)
     have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 fi
