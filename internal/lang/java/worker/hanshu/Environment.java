@@ -7,7 +7,8 @@ import java.util.TimeZone;
 
 /**
  * Sets variables of this process. Java has no call for it, and a worker starts before its function is known: so they are put
- * into the map that System.getenv reads and that children get, which the manifest opens for this.
+ * into the map that System.getenv reads, which the manifest opens for this. A child process gets them where the function has
+ * called environment() of its ProcessBuilder, which copies that map; else it gets the variables of before.
  */
 final class Environment {
     private Environment() {
