@@ -12,6 +12,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/langtest"
+	"github.com/hanshu-faas/hanshu/test/need"
 )
 
 func installs(t testing.TB, l *lang.Language) []lang.Install {
@@ -39,6 +40,19 @@ func TestLanguages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Python 2.7 by Jython, where the machine has a python2.7 too.
+func TestJython(t *testing.T) {
+	for _, l := range All() {
+		for _, in := range l.Find(t.Context(), []string{"/usr/bin"}) {
+			if in.Title == "Jython" {
+				langtest.Run(t, l, in)
+				return
+			}
+		}
+	}
+	need.Skip(t, "no Jython on this host; install jython")
 }
 
 // Every runtime name of FunctionGraph (reference, "Conventions") is served or refused with a reason, and none is unknown.

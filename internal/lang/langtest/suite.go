@@ -58,17 +58,17 @@ func Example(root string) lang.Load {
 // Run holds one install of a language to the suite.
 func Run(t *testing.T, l *lang.Language, in lang.Install) {
 	bootstrap := Bootstrap(t, l)
-	roots := map[string]string{} // by the name of the case
-	for _, c := range Cases() {
+	roots := map[int]string{} // by the place of the case
+	for i, c := range Cases() {
 		if files, ok := c.Sources[l.ID]; ok {
-			roots[c.Name] = Write(t, files)
+			roots[i] = Write(t, files)
 		}
 	}
 	if l.ID == "java" {
 		CompileJava(t, bootstrap, slices.Collect(maps.Values(roots))...)
 	}
-	for _, c := range Cases() {
-		root, ok := roots[c.Name]
+	for i, c := range Cases() {
+		root, ok := roots[i]
 		if !ok {
 			continue
 		}
@@ -90,7 +90,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install) {
 // Cases is the whole suite.
 func Cases() []Case {
 	shared := concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases())
-	return concat(withJava(shared), pythonCases(), nodeCases(), phpCases(), javaCases())
+	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases())
 }
 
 func concat(lists ...[]Case) []Case {
