@@ -73,6 +73,10 @@ func (c *Catalogue) Resolve(name string) (Runtime, error) {
 		}
 		return Runtime{Name: name, Language: l, Install: *install, Exact: exact}, nil
 	}
+	if strings.HasPrefix(name, "C#(") && slices.Contains(withheld(), name) {
+		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime",
+			"%s needs .NET, package dotnet-runtime, which Debian does not carry and this release cannot use yet"+seeList, name)
+	}
 	if slices.Contains(withheld(), name) {
 		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime", "runtime %s is not available in this release"+seeList, name)
 	}
