@@ -55,12 +55,12 @@ func Example(root string) lang.Load {
 	}
 }
 
-// Run holds one install of a language to the suite.
-func Run(t *testing.T, l *lang.Language, in lang.Install) {
+// Run holds one install of a language to the suite, or to those of its cases that are named.
+func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 	bootstrap := Bootstrap(t, l)
 	roots := map[int]string{} // by the place of the case
 	for i, c := range Cases() {
-		if files, ok := c.Sources[l.ID]; ok {
+		if files, ok := c.Sources[l.ID]; ok && (len(only) == 0 || slices.Contains(only, c.Name)) {
 			roots[i] = Write(t, files)
 		}
 	}
