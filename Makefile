@@ -63,8 +63,9 @@ run: ## build, then start a server on 127.0.0.1:8080 (LISTEN=, DATA=)
 	@exec bin/hanshu serve --listen $(LISTEN) --data-dir $(DATA)
 
 .PHONY: test
-test: build ## run every test; ends with a summary
+test: ## run every test; ends with a summary
 	@test/deps.sh
+	@$(MAKE) --no-print-directory build
 	@test/run.sh
 
 .PHONY: lint

@@ -19,7 +19,7 @@ import (
 func installs(t testing.TB, l *lang.Language) []lang.Install {
 	found := l.Find(t.Context(), lang.SearchDirs(os.Getenv("PATH")))
 	if len(found) == 0 {
-		t.Skipf("no %s on this host", l.Title)
+		need.Skip(t, "no "+l.Title+" on this host ("+l.ID+")")
 	}
 	return found
 }
