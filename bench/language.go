@@ -13,6 +13,7 @@ type language struct {
 	Source  string   // of the function
 	Jar     []byte   // of the function, in place of a source
 	Floor   []string // arguments of the floor's program, in place of Flag and Worker
+	Bare    bool     // no language: the interpreter is this program under its other name, and is not measured cold
 }
 
 func languages() []language {
@@ -21,6 +22,9 @@ func languages() []language {
 			Source: "def handler(event, context):\n    return event\n"},
 		{Title: "Node", Command: "node", Flag: "-e", Worker: workerNode, Prefix: "Node.js", Handler: "index.handler",
 			Source: "exports.handler = async (event, context) => event;\n"},
+		{Title: "PHP", Command: "php", Flag: "-r", Worker: workerPHP, Prefix: "PHP8", Handler: "index.handler",
+			Source: "<?php\nfunction handler($event, $context) { return $event; }\n"},
+		{Title: "Go frames", Command: fakeName, Prefix: "PHP" + fakeVersion, Handler: "index.handler", Source: "none", Bare: true},
 	}
 }
 
@@ -28,6 +32,9 @@ func languages() []language {
 func (l language) floorWorker(interpreter string) []string {
 	if l.Floor != nil {
 		return append([]string{interpreter}, l.Floor...)
+	}
+	if l.Bare {
+		return []string{interpreter, commandWorker}
 	}
 	return []string{interpreter, l.Flag, l.Worker}
 }
