@@ -28,6 +28,7 @@ type options struct {
 	cold      int
 	binary    string
 	json      string
+	fresh     bool // fresh functions only
 }
 
 // bench is one run.
@@ -38,6 +39,7 @@ type bench struct {
 	echo   *place
 	langs  []*measured
 	goCold coldTimes
+	fork   forkTimes
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -115,7 +117,11 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
-	return b, b.cold(ctx, opts.cold)
+	if err := b.cold(ctx, opts.cold); err != nil {
+		return nil, err
+	}
+	b.server.stop() // what follows has servers of its own, and the machine to itself
+	return b, b.forks(ctx, dir)
 }
 
 // program is the file name of its interpreter.

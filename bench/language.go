@@ -13,17 +13,18 @@ type language struct {
 	Source  string   // of the function
 	Jar     []byte   // of the function, in place of a source
 	Floor   []string // arguments of the floor's program, in place of Flag and Worker
+	Comment string   // begins one in Source
 	Bare    bool     // no language: the interpreter is this program under its other name, and is not measured cold
 }
 
 func languages() []language {
 	return []language{
 		{Title: "Python", Command: "python3", Flag: "-c", Worker: workerPython, Prefix: "Python3", Handler: "index.handler",
-			Source: "def handler(event, context):\n    return event\n"},
+			Source: "def handler(event, context):\n    return event\n", Comment: "#"},
 		{Title: "Node", Command: "node", Flag: "-e", Worker: workerNode, Prefix: "Node.js", Handler: "index.handler",
-			Source: "exports.handler = async (event, context) => event;\n"},
+			Source: "exports.handler = async (event, context) => event;\n", Comment: "//"},
 		{Title: "PHP", Command: "php", Flag: "-r", Worker: workerPHP, Prefix: "PHP8", Handler: "index.handler",
-			Source: "<?php\nfunction handler($event, $context) { return $event; }\n"},
+			Source: "<?php\nfunction handler($event, $context) { return $event; }\n", Comment: "//"},
 		{Title: "Go frames", Command: fakeName, Prefix: "PHP" + fakeVersion, Handler: "index.handler", Source: "none", Bare: true},
 	}
 }

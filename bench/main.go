@@ -77,6 +77,7 @@ func parseFlags(args []string) (options, error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "`number` of rounds; ratios are medians over them")
 	flags.IntVar(&o.cold, "cold", 30, "`number` of functions that are called for the first time")
 	flags.StringVar(&o.binary, "bin", "bin/hanshu", "the `program` that is measured")
+	flags.BoolVar(&o.fresh, "fresh", false, "measure fresh functions only")
 	flags.StringVar(&o.json, "json", "", "write all figures to a `file` too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -88,6 +89,9 @@ func parseFlags(args []string) (options, error) {
 }
 
 func run(ctx context.Context, opts options, out, log io.Writer) error {
+	if opts.fresh {
+		return runFresh(ctx, opts, out, log)
+	}
 	began := time.Now()
 	b, err := measure(ctx, opts, log)
 	if err != nil {

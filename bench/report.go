@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -58,6 +59,7 @@ func aims() map[string]aim {
 	for _, l := range languages() {
 		all[l.warm("p99", 64)] = aim{ratio: true, bound: 1.5}
 	}
+	maps.Copy(all, forkAims())
 	return all
 }
 

@@ -41,14 +41,14 @@ type server struct {
 }
 
 // startServer starts the program in an environment, under a new data directory in dir, and waits until it is ready.
-func startServer(ctx context.Context, env []string, binary, dir string) (*server, error) {
+func startServer(ctx context.Context, env []string, binary, dir string, more ...string) (*server, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	began := time.Now()
-	p, err := start(ctx, env, binary, "serve", "--listen", address, "--data-dir", data)
+	p, err := start(ctx, env, binary, append([]string{"serve", "--listen", address, "--data-dir", data}, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("%w; `make build` makes it", err)
 	}

@@ -35,6 +35,7 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.StringVar(&cfg.Region, "region", cfg.Region, "region name, in URNs and for clients' look-ups")
 	f.StringVar(&cfg.Sandbox, "sandbox", cfg.Sandbox, "auto, native, or none (no protection at all)")
 	f.IntVar(&cfg.MaxInstances, "max-instances", cfg.MaxInstances, "instances of all functions together")
+	f.IntVar(&cfg.Prepared, "prepared", cfg.Prepared, "booted workers that wait for a function, of one interpreter, at most; 0 for none")
 	f.DurationVar(&cfg.IdleTimeout, "idle-timeout", cfg.IdleTimeout, "after which an unused instance ends")
 	f.StringSliceVar(&cfg.AllowPrivateCodeURLs, "allow-private-code-urls", cfg.AllowPrivateCodeURLs, "private networks and hosts that code may be pulled from")
 	f.StringVar(&cfg.S3.Endpoint, "s3-endpoint", cfg.S3.Endpoint, "URL of an S3-compatible service that code is pulled from; its keys come in HANSHU_S3_*")

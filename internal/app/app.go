@@ -138,7 +138,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	})
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
-		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, IdleTimeout: s.cfg.IdleTimeout,
+		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
 		Log: s.log, Metrics: counters,
 	})
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
@@ -195,6 +195,14 @@ func (s *Server) Routes() []httpkit.RouteInfo { return s.mux.Routes() }
 
 // Handler answers requests as the listener does.
 func (s *Server) Handler() http.Handler { return s.mux }
+
+// prepared is what pool.Config wants: there 0 is the default.
+func prepared(cfg config.Config) int {
+	if cfg.Prepared < 1 {
+		return -1
+	}
+	return cfg.Prepared
+}
 
 func databaseURL(cfg config.Config) string {
 	if cfg.DB != "" {

@@ -39,6 +39,11 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 		c.MaxInstances = n
 		return noNumber(err)
 	})
+	take("HANSHU_PREPARED", func(s string) error {
+		n, err := strconv.Atoi(s)
+		c.Prepared = n
+		return noNumber(err)
+	})
 	take("HANSHU_IDLE_TIMEOUT", duration(&c.IdleTimeout))
 	take("HANSHU_ALLOW_PRIVATE_CODE_URLS", list(&c.AllowPrivateCodeURLs))
 	take("HANSHU_S3_ENDPOINT", text(&c.S3.Endpoint))

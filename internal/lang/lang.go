@@ -35,6 +35,10 @@ type Language struct {
 	Find func(ctx context.Context, dirs []string) []Install
 	// Command starts the bootstrap that lies in a folder (RuntimeRoot/<ID> in a sandbox) under an interpreter.
 	Command func(install Install, bootstrap string) []string
+	// Template starts a process that boots like that of Command and then waits to be copied, each copy being a worker:
+	// the other side of what internal/sandbox/template.go says. nil, or an answer of nil: the language, or this
+	// interpreter of it, cannot.
+	Template func(install Install, bootstrap string) []string
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
 	// Bootstrap holds the files placed at RuntimeRoot/<ID>.

@@ -63,3 +63,6 @@ func compareVersions(a, b string) int {
 	}
 	return 0
 }
+
+// AtLeast tells whether an install is of a version ("major.minor") or newer.
+func AtLeast(in Install, version string) bool { return compareVersions(in.Version, version) >= 0 }

@@ -88,7 +88,8 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 // comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
 // the one reserved is given back.
 func (p *Pool) comeUp(g *group) (*instance, error) {
-	if in := p.shelf(g.runtime).take(); in != nil {
+	shelf := p.shelf(g.runtime)
+	if in := shelf.take(); in != nil {
 		p.unreserve()
 		if err := p.specialise(in, g); err != nil {
 			in.retire()
@@ -103,9 +104,9 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
-	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: code, Target: lang.CodeRoot})
 	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
-	in, err := p.startBox(spec, g.runtime, release)
+	box, err := shelf.box(p, spec, sandbox.Mount{Source: code, Target: lang.CodeRoot})
+	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()
 		return nil, err
@@ -118,10 +119,9 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	return in, nil
 }
 
-// startBox starts a sandbox and follows it to its end, when its place is given back and release is called. Both are left to
-// the caller when it fails, but for release.
-func (p *Pool) startBox(spec sandbox.Spec, rt lang.Runtime, release func()) (*instance, error) {
-	box, err := p.cfg.Driver.Start(p.ctx, spec)
+// follow makes an instance of a sandbox, or of the error instead of one, and follows it to its end, when its place is given
+// back and release is called. Both are left to the caller when it fails, but for release.
+func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release func()) (*instance, error) {
 	if err != nil {
 		release()
 		return nil, err

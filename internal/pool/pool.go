@@ -48,6 +48,7 @@ type Config struct {
 	StateDir  string // the bootstrap files of languages are laid down below it
 
 	MaxInstances int           // of all functions together; 1000
+	Prepared     int           // workers that wait for a function, of one interpreter, at most; 64, negative for none
 	MaxQueue     int           // calls waiting for one function; 10,000
 	IdleTimeout  time.Duration // after which an instance without calls is retired; 60 s
 	StartTimeout time.Duration // for a process to come up, before any code of the owner's runs; 30 s
@@ -96,6 +97,7 @@ type groupKey struct {
 // New makes a Pool.
 func New(cfg Config) *Pool {
 	setDefault(&cfg.MaxInstances, 1000)
+	setDefault(&cfg.Prepared, maxCopies)
 	setDefault(&cfg.MaxQueue, 10_000)
 	setDefault(&cfg.IdleTimeout, time.Minute)
 	setDefault(&cfg.StartTimeout, 30*time.Second)

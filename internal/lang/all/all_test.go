@@ -38,6 +38,10 @@ func TestLanguages(t *testing.T) {
 					t.Parallel()
 					langtest.Run(t, l, in)
 				})
+				if l.Template == nil || l.Template(in, "") == nil {
+					continue
+				}
+				t.Run(in.Version+" copied", func(t *testing.T) { langtest.RunCopies(t, l, in) })
 			}
 		})
 	}

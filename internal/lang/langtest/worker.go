@@ -29,7 +29,8 @@ const Patience = 30 * time.Second
 // Worker is a bootstrap that runs, with its socket and its output.
 type Worker struct {
 	t      testing.TB
-	cmd    *exec.Cmd
+	pid    int
+	state  *os.ProcessState // after exited
 	conn   net.Conn
 	in     *bufio.Reader
 	out    []byte // reused for frames that are sent
@@ -73,23 +74,39 @@ func Write(t testing.TB, files map[string]string) string {
 // Start starts a worker from the folder that Bootstrap gave and waits until it is ready. It is closed with the test.
 func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *Worker {
 	t.Helper()
+	return start(t, func(control, output *os.File) *os.Process {
+		cmd := command(l, l.Command(in, bootstrap), control, output)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, cmd.Start())
+		return cmd.Process
+	})
+}
+
+// command is a process of a language with its three channels.
+func command(l *lang.Language, args []string, control, output *os.File) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp"}, l.Env...)
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = []*os.File{control} // becomes lang.ControlFD
+	return cmd
+}
+
+// start starts a worker, its process by launch, as the leader of a process group.
+func start(t testing.TB, launch func(control, output *os.File) *os.Process) *Worker {
+	t.Helper()
 	ours, theirs := socketPair(t)
 	defer theirs.Close()
 	read, write, err := os.Pipe()
 	require.NoError(t, err)
 
-	args := l.Command(in, bootstrap)
-	w := &Worker{t: t, cmd: exec.Command(args[0], args[1:]...), conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
+	w := &Worker{t: t, conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
 	w.in = bufio.NewReaderSize(ours, 64<<10)
-	w.cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp"}, l.Env...)
-	w.cmd.Dir = "/"
-	w.cmd.Stdout, w.cmd.Stderr = write, write
-	w.cmd.ExtraFiles = []*os.File{theirs} // becomes lang.ControlFD
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, w.cmd.Start())
+	process := launch(theirs, write)
+	w.pid = process.Pid
 	go w.readOutput(read)
 	go func() {
-		_ = w.cmd.Wait() // the state is read by Exit
+		w.state, _ = process.Wait() // read by Exit
 		close(w.exited)
 	}()
 	t.Cleanup(w.Close)
@@ -219,9 +236,9 @@ func (w *Worker) Exit() int {
 	w.t.Helper()
 	select {
 	case <-w.exited:
-		return w.cmd.ProcessState.ExitCode()
+		return w.state.ExitCode()
 	case <-time.After(Patience):
-		w.t.Fatalf("worker %d goes on; output: %q", w.cmd.Process.Pid, w.Output())
+		w.t.Fatalf("worker %d goes on; output: %q", w.pid, w.Output())
 		return 0
 	}
 }
@@ -237,7 +254,7 @@ func (w *Worker) idle() {
 }
 
 // Pid is the process id of the worker.
-func (w *Worker) Pid() int { return w.cmd.Process.Pid }
+func (w *Worker) Pid() int { return w.pid }
 
 // HangUp closes the socket, which tells the worker to end.
 func (w *Worker) HangUp() { _ = w.conn.Close() }
@@ -246,7 +263,7 @@ func (w *Worker) HangUp() { _ = w.conn.Close() }
 func (w *Worker) Close() {
 	w.closed.Do(func() {
 		_ = w.conn.Close()
-		if err := syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(-w.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			w.t.Errorf("end worker: %v", err)
 		}
 		<-w.exited

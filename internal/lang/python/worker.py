@@ -22,6 +22,7 @@ CHUNK = 64 << 10  # one read takes a whole small frame
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
+AHEAD = frozenset()  # modules that were imported only for the function's sake
 
 MAX_MESSAGE = 32 << 10  # characters of an error's message
 MAX_STACK = 200  # lines of a stack
@@ -429,6 +430,15 @@ def load_file(name, file):
     return sys.modules[name]
 
 
+def make_way(root):
+    """Forgets a module that was imported ahead of time where the function brings its own of the same name."""
+    for entry in os.listdir(root) if AHEAD else ():
+        name, _, kind = entry.partition(".")
+        if name in AHEAD and (kind == "py" or kind.endswith("so") or os.path.exists(os.path.join(root, entry, "__init__.py"))):
+            for known in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
+                del sys.modules[known]
+
+
 def start(load, output):
     """Becomes the function: environment, import path, module, initializer. Gives the handler, or a (Fail byte, Failure)."""
     root = load["code_root"]
@@ -441,7 +451,12 @@ def start(load, output):
             time.tzset()
         os.chdir(root)
         sys.path.insert(0, root)
-        sys.meta_path.insert(0, LoggingHook(output.log))
+        make_way(root)
+        hook = LoggingHook(output.log)
+        if "logging" in sys.modules:
+            hook.attach(sys.modules["logging"])
+        else:
+            sys.meta_path.insert(0, hook)
         handler = find(root, load["handler"])
         if load.get("init_handler"):
             initializer = find(root, load["init_handler"])
@@ -544,5 +559,19 @@ def main():
     serve(fd, handler, load["max_result"], output, peak)
 
 
+def wait_to_be_copied():
+    """Goes on in a copy of this process: see template.py."""
+    global PID, AHEAD
+    ours = {name.partition(".")[0] for name in sys.modules}
+    template = load_file("_hanshu_template", os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.py"))
+    template.imports()
+    AHEAD = frozenset(name.partition(".")[0] for name in sys.modules) - ours
+    template.wait()
+    PID = os.getpid()
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["template"]:
+        del sys.argv[1:]
+        wait_to_be_copied()
     main()

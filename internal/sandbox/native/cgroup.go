@@ -221,7 +221,7 @@ func (g *groups) level() string {
 	}
 }
 
-// create makes the group of one sandbox with its limits.
+// create makes the group of one sandbox with its limits; 0 is no limit.
 func (g *groups) create(name string, memory int64, processes int) (*group, error) {
 	gr := &group{parent: g, name: name}
 	if g.v2 != "" {
@@ -234,7 +234,7 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 		}
 	}
 	err := gr.setMemory(memory)
-	if g.has("pids") {
+	if g.has("pids") && processes > 0 {
 		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
 	}
 	if err != nil {
@@ -253,7 +253,7 @@ func (gr *group) createV2(memory int64, processes int) error {
 	if gr.parent.has("memory") {
 		err = errors.Join(err, ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")))
 	}
-	if gr.parent.has("pids") {
+	if gr.parent.has("pids") && processes > 0 {
 		err = errors.Join(err, writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)))
 	}
 	if err == nil {
@@ -280,6 +280,20 @@ func (gr *group) joinFiles() ([]*os.File, error) {
 		files = append(files, f)
 	}
 	return files, nil
+}
+
+// letJoin lets a template put its copies into groups of ours: on v2 that takes the right to write to the group, and to the
+// one above it and the template's own.
+func (g *groups) letJoin(uid int) error {
+	if g.v2 == "" {
+		return nil
+	}
+	return os.Chown(filepath.Join(g.v2, "cgroup.procs"), uid, -1)
+}
+
+// letJoin lets a template put its copies into this group.
+func (gr *group) letJoin(uid int) error {
+	return os.Chown(filepath.Join(gr.parent.v2, gr.name, "cgroup.procs"), uid, -1)
 }
 
 // setCPU sets the processor share in thousandths of a core.
@@ -316,7 +330,7 @@ func (gr *group) weigh(v2, v1 string) error {
 // setMemory sets the limit of memory, in bytes. On v1 the limit with swap, where swap is counted, may never be the lower of
 // the two: it goes first when the limits rise and last when they fall.
 func (gr *group) setMemory(bytes int64) error {
-	if !gr.parent.has("memory") {
+	if !gr.parent.has("memory") || bytes == 0 {
 		return nil
 	}
 	value := strconv.FormatInt(bytes, 10)

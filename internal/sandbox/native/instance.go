@@ -20,6 +20,8 @@ type instance struct {
 	group    *group
 	channels *sandbox.Channels
 	process  *os.Process
+	steps    []string // of a copy's set-up, to name the one that fails
+	template bool     // makes sandboxes of copies of itself, and is none
 
 	pidfdLock sync.Mutex
 	pidfd     int          // -1 once the process has been waited for
