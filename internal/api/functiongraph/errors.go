@@ -77,7 +77,7 @@ func newErrorTable() errorTable {
 		"alias": "FSS.1014", "version": "FSS.1015", "description": "FSS.1019", "depend_version_list": "FSS.1024",
 		"concurrency": "FSS.1026", "concurrent_num": "FSS.1026", "custom_image": "FSS.1034", "func_vpc": "FSS.1036",
 		"mount_config": "FSS.1039", "function_urn": "FSS.1309", "initializer_handler": "FSS.1404",
-		"initializer_timeout": "FSS.1405", "marker": "FSS.1001", "maxitems": "FSS.1001",
+		"initializer_timeout": "FSS.1405", "count": "FSS.1076", "marker": "FSS.1001", "maxitems": "FSS.1001",
 	} {
 		t[errorKey{faas.CodeInvalid, field}] = errorReply{400, fss, "200400", ""}
 		t[errorKey{faas.CodeUnsupported, field}] = errorReply{400, fss, "200400", ""}
