@@ -84,6 +84,8 @@ func (a *actor) Control() net.Conn         { return a.channels.Control }
 func (a *actor) Output() *os.File          { return a.channels.Output }
 func (a *actor) Path(inside string) string { return inside }
 func (a *actor) MemoryPeak() int64         { return 0 }
+func (a *actor) Freeze() error             { return nil }
+func (a *actor) Thaw() error               { return nil }
 func (a *actor) Done() <-chan struct{}     { return a.done }
 func (a *actor) Exit() sandbox.Exit        { return a.exit }
 func (a *actor) Kill()                     { a.kill.Do(func() { close(a.killed); a.inner.Close() }) }
