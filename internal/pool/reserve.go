@@ -18,8 +18,8 @@ const warmUp = 10 * time.Second
 type Versions interface {
 	// Function gives a version as it is now. Error: CodeNotFound.
 	Function(ctx context.Context, key faas.FunctionKey) (*faas.Function, error)
-	// Reserved lists the versions that have reserved instances.
-	Reserved(ctx context.Context) ([]*faas.Function, error)
+	// Reserved lists the versions that have reserved instances, of a project or, for "", of all.
+	Reserved(ctx context.Context, project string) ([]*faas.Function, error)
 }
 
 // keepReserved brings up the reserved instances of every function.
@@ -27,7 +27,7 @@ func (p *Pool) keepReserved(ctx context.Context) error {
 	if p.cfg.Versions == nil {
 		return nil
 	}
-	all, err := p.cfg.Versions.Reserved(ctx)
+	all, err := p.cfg.Versions.Reserved(ctx, "")
 	if err != nil {
 		return fmt.Errorf("find reserved instances: %w", err)
 	}

@@ -44,6 +44,7 @@ func newErrorTable() errorTable {
 		{faas.CodeConflict, ""}:       {409, "FSS.0409", "200409", ""},
 
 		{faas.CodeQuota, ""}:           {403, "FSS.0403", "200403", ""},
+		{faas.CodeQuota, "count"}:      {400, "FSS.1076", "200400", ""},
 		{faas.CodeQuota, "functions"}:  {403, "FSS.1041", "200403", ""},
 		{faas.CodeQuota, "code_bytes"}: {403, "FSS.1042", "200403", ""},
 
@@ -53,7 +54,7 @@ func newErrorTable() errorTable {
 
 		{faas.CodeOverload, ""}:     {429, "FSS.0429", "150429", ""},
 		{faas.CodeDisabled, ""}:     {403, "FSS.0403", "150434", ""},
-		{faas.CodeQueueTimeout, ""}: {503, "FSS.0503", "150430", ""},
+		{faas.CodeQueueTimeout, ""}: {429, "FSS.0429", "150430", ""},
 		{faas.CodeStart, ""}:        {503, "FSS.0503", "150431", ""},
 		{faas.CodeUnavailable, ""}:  {503, "FSS.0503", "200503", ""},
 		{faas.CodeCancelled, ""}:    {408, "FSS.0408", "4208", ""},

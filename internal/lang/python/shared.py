@@ -3,7 +3,6 @@
 Log lines carry the number of their call (internal/lang/protocol.go). It is known in the thread of the call and in the tasks
 that asyncio runs there; what a thread of the function's own prints has no number.
 """
-import contextvars
 import io
 import json
 import os
@@ -11,7 +10,22 @@ import queue
 import sys
 import threading
 
-CURRENT = contextvars.ContextVar("hanshu_call", default=0)
+try:
+    from contextvars import ContextVar
+except ImportError:  # before Python 3.7
+    class ContextVar(threading.local):
+        value = 0
+
+        def __init__(self, name, default):
+            pass
+
+        def get(self):
+            return self.value
+
+        def set(self, value):
+            self.value = value
+
+CURRENT = ContextVar("hanshu_call", default=0)
 
 
 class Stream(io.TextIOBase):

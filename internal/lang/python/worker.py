@@ -20,6 +20,7 @@ FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_LAST, FAIL_RESULT, FAIL_TOO_LARGE = b
 CHUNK = 64 << 10  # one read takes a whole small frame
 
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
+SHARED = os.path.join(os.path.dirname(os.path.abspath(HERE)), "shared.py")  # for calls side by side
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
 
@@ -391,7 +392,7 @@ def hide_ours(error, seen):
 
 
 def is_ours(filename):
-    return filename == HERE or filename == importlib.__file__ or filename.startswith("<frozen importlib")
+    return filename in (HERE, SHARED) or filename == importlib.__file__ or filename.startswith("<frozen importlib")
 
 
 class NoHandler(Exception):
@@ -564,7 +565,7 @@ def main():
     load = json.loads(body.decode("utf-8"))
     shared = None
     if load.get("concurrency", 1) > 1:
-        shared = load_file("_hanshu_shared", os.path.join(os.path.dirname(os.path.abspath(HERE)), "shared.py"))
+        shared = load_file("_hanshu_shared", SHARED)
         output = shared.Output()
     handlers, trouble = start(load, output)
     if trouble is not None:
