@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -99,13 +100,21 @@ func (p *Pool) current(key faas.FunctionKey) *faas.Function {
 	return f
 }
 
-// refill starts the reserved instances that are missing.
+// refill starts the reserved instances that are missing. One that died while it idled shows here.
 func (g *group) refill(now time.Time) {
 	if g.keep == 0 {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.idle = slices.DeleteFunc(g.idle, func(in *instance) bool {
+		if !in.gone() {
+			return false
+		}
+		g.total--
+		in.retire()
+		return true
+	})
 	if g.failures > 0 && (now.Before(g.retryAt) || g.starting > 0) {
 		return
 	}
