@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -275,6 +276,6 @@ func (g *group) putBack(in *instance, since time.Time) {
 	defer g.mu.Unlock()
 	if n := len(g.idle); n > 0 && g.idle[n-1] == in {
 		in.idleSince = since
-		g.idle = append([]*instance{in}, g.idle[:n-1]...)
+		slices.SortStableFunc(g.idle, func(a, b *instance) int { return a.idleSince.Compare(b.idleSince) })
 	}
 }

@@ -316,7 +316,7 @@ func (p *Pool) FunctionChanged(key faas.FunctionKey) {
 	p.mu.Lock()
 	for k, g := range p.groups {
 		if g.function.Project == key.Project && g.function.Package == key.Package && g.function.Name == key.Name &&
-			(key.Version == "" || g.function.Version == key.Version) && (current == nil || k.revision != current.Revision) {
+			(key.Version == "" || g.function.Version == key.Version) && (current == nil || k.id != current.ID || k.revision != current.Revision) {
 			outdated = append(outdated, g)
 			delete(p.groups, k)
 		}
