@@ -153,9 +153,17 @@ func (a *actor) send(f lang.Frame) bool {
 }
 
 func (a *actor) receive() (lang.Frame, bool) {
-	f, err := lang.ReadFrame(a.inner, nil, lang.MaxFrameBytes)
-	a.thawed()
+	f, err := lang.ReadFrame(slowly{a}, nil, lang.MaxFrameBytes)
 	return f, err == nil
+}
+
+// slowly reads as a process does that may be frozen at any time: what it has not read stays in the socket.
+type slowly struct{ a *actor }
+
+func (s slowly) Read(p []byte) (int, error) {
+	n, err := s.a.inner.Read(p[:min(len(p), 4<<10)])
+	s.a.thawed()
+	return n, err
 }
 
 // ready comes up and takes the load.
