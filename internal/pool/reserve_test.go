@@ -31,7 +31,7 @@ func (s *shop) Function(context.Context, faas.FunctionKey) (*faas.Function, erro
 }
 
 func (s *shop) Reserved(context.Context, string) ([]*faas.Function, error) {
-	f, err := s.Function(nil, faas.FunctionKey{})
+	f, err := s.Function(context.Background(), faas.FunctionKey{})
 	if err != nil || f.Spec.Reserved == 0 {
 		return nil, nil
 	}
@@ -75,6 +75,11 @@ func TestReservedInstancesAreKept(t *testing.T) {
 		require.Eventually(t, func() bool { return d.running.Load() == n }, 10*time.Second, time.Millisecond)
 	}
 	first := []*actor{<-alive, <-alive, <-alive}
+	idle := func(f *faas.Function, n int) {
+		t.Helper()
+		require.Eventually(t, func() bool { return s.Idle(f) == n }, 10*time.Second, time.Millisecond)
+	}
+	idle(f, 3)
 	res, err := s.try(t.Context(), f, `1`, time.Second)
 	require.NoError(t, err)
 	require.False(t, res.Cold, "the first call finds an instance")
@@ -82,9 +87,11 @@ func TestReservedInstancesAreKept(t *testing.T) {
 	first[0].Kill()
 	<-alive
 	up(3)
+	idle(f, 3)
 
 	next := shop.change(s.Pool, func(*faas.Function) {})
 	require.GreaterOrEqual(t, len(alive), 3, "the new ones are up when the change has been told")
+	idle(next, 3)
 	res, err = s.try(t.Context(), next, `1`, time.Second)
 	require.NoError(t, err)
 	require.False(t, res.Cold)
@@ -124,6 +131,7 @@ func TestReservedInstancesThatDoNotLoad(t *testing.T) {
 	begun := time.Now()
 	next := shop.change(s.Pool, func(*faas.Function) {})
 	require.Less(t, time.Since(begun), 5*time.Second)
+	require.Eventually(t, func() bool { return s.Idle(next) == 3 }, 10*time.Second, time.Millisecond)
 	res, err := s.try(t.Context(), next, `1`, time.Second)
 	require.NoError(t, err)
 	require.False(t, res.Cold, "a change begins anew")

@@ -154,7 +154,7 @@ func (s *shared) call(c faas.Invocation, timeout time.Duration) (*faas.Result, l
 		return lang.AppendCall(dst, seq, deadline, c.ID, lang.CallExtra{Alias: c.Alias}, c.Event)
 	})
 	res := &faas.Result{}
-	state := alive
+	var state liveness
 	switch {
 	case errors.Is(err, errGone):
 		<-s.ended

@@ -93,7 +93,9 @@ exports.handler = async (event) => {
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	code := func(revision int64) string { return fmt.Sprintf("def handler(event, context):\n    return %d\n", revision) }
+	code := func(revision int64) string {
+		return fmt.Sprintf("def handler(event, context):\n    return %d\n", revision)
+	}
 	h.create(t, function{name: "changing", runtime: python, source: code(1)})
 	var acknowledged, sent, calls atomic.Int64
 	acknowledged.Store(1)
