@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/test/need"
 )
 
 // createWith makes a function with fields beside the usual ones.
@@ -241,7 +243,7 @@ func TestFrozenInstancesCostNothingAndDie(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(a.body, &facts))
 	if strings.Contains(strings.Join(facts.Sandbox.Lacks, "\n"), "freezing of idle instances") {
-		t.Skip("this host cannot freeze")
+		need.Skip(t, "this host has no cgroup v2 tree to freeze in")
 	}
 	h.create(t, function{name: "counts", runtime: python, source: "import threading\nn = 0\ndef count():\n    global n\n    while True: n += 1\ndef handler(event, context):\n    if n == 0: threading.Thread(target=count, daemon=True).start()\n    return {'n': event['n']}\n"})
 	call := func(n int) {
