@@ -41,6 +41,7 @@ var (
 	_ invoke.Functions      = (*store.DB)(nil)
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
+	_ pool.Versions         = (*store.DB)(nil)
 	_ invoke.Runner         = (*pool.Pool)(nil)
 )
 
@@ -134,16 +135,17 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
-		Region: s.cfg.Region,
+		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
+	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
 		Log: s.log, Metrics: counters,
 	})
-	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
-	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, Metrics: counters})
-	*follow = changes{invoker, instances}
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
+	*follow = changes{prepare{instances}, invoker, instances}
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),

@@ -136,7 +136,8 @@ func TestSecretsAreNeverShown(t *testing.T) {
 func TestOperations(t *testing.T) {
 	require.Equal(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
-		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState", "ListQuotas", "InvokeFunction",
+		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState",
+		"UpdateFunctionReservedInstancesCount", "ListReservedInstanceConfigs", "ListFunctionReservedInstances", "ListQuotas", "InvokeFunction",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

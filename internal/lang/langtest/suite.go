@@ -101,7 +101,7 @@ func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *t
 // Cases is the whole suite.
 func Cases() []Case {
 	shared := concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases())
-	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases())
+	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), hookCases(), sharedCases())
 }
 
 func concat(lists ...[]Case) []Case {
