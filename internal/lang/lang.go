@@ -43,6 +43,8 @@ type Language struct {
 	Env []string
 	// Concurrent tells whether the bootstrap takes several calls at a time (Load.Concurrency).
 	Concurrent bool
+	// Hooks tells whether the bootstrap calls heartbeat and pre-stop handlers (Load.BeatHandler, Load.StopHandler).
+	Hooks bool
 	// Bootstrap holds the files placed at RuntimeRoot/<ID>.
 	Bootstrap fs.FS
 	// CheckHandler holds a handler to the language's rule. Error: faas.CodeInvalid, field as given.

@@ -219,6 +219,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	if load.Concurrency = g.slots; g.slots == 1 {
 		load.Concurrency = 0
 	}
+	load.StopHandler, load.BeatHandler = g.stopHandler(), g.beatHandler()
 	in.notice = g.notice()
 	_, err = in.conn.Write(lang.AppendLoad(nil, load))
 	var frame lang.Frame
@@ -274,7 +275,7 @@ func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[strin
 	})
 	return lang.Load{
 		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
-		StopHandler: f.Spec.StopHandler, StopSec: int(f.Spec.StopTimeout / time.Second), BeatHandler: f.Spec.BeatHandler, ProjectID: f.Project,
+		StopSec: int(f.Spec.StopTimeout / time.Second), ProjectID: f.Project,
 		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
 		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
 		MaxResult: faas.MaxResultBytes,

@@ -38,6 +38,7 @@ func Language() *lang.Language {
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
 		Concurrent:   true,
+		Hooks:        true,
 	}
 }
 
