@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"time"
 
@@ -54,7 +53,7 @@ func (w *writer) claim(ctx context.Context, batch []*member) error {
 	for _, m := range batch {
 		m.claimed = nil
 		for _, c := range m.claims {
-			rows, err := w.tx.QueryContext(ctx, statement, c.Lane, m.now.UnixMicro(), c.Most, w.group.node)
+			rows, err := w.query(ctx, statement, c.Lane, m.now.UnixMicro(), c.Most, w.group.node)
 			if err != nil {
 				return err
 			}
@@ -72,14 +71,14 @@ func (w *writer) claim(ctx context.Context, batch []*member) error {
 			})
 			w.books.Waiting -= int64(len(got.Jobs))
 			w.books.Running += int64(len(got.Jobs))
-			var due int64
-			err = w.tx.QueryRowContext(ctx, nextOf, c.Lane).Scan(&due)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			if rows, err = w.query(ctx, nextOf, c.Lane); err != nil {
 				return err
 			}
-			if err == nil {
-				got.Next = time.UnixMicro(due).UTC()
+			var due int64
+			if err := each(rows, func() error { return rows.Scan(&due) }); err != nil {
+				return err
 			}
+			got.Next = fromMicros(due)
 			m.claimed = append(m.claimed, got)
 		}
 	}
@@ -100,7 +99,7 @@ func endOf(n int) string {
 			ended_us = case when v.column3 = 0 and jobs.cancel = 0 then 0 else cast($2 as bigint) end,
 			bytes = case when v.column9 = 1 then cast(512 as bigint) else jobs.bytes end,
 			event = case when v.column9 = 1 then null else jobs.event end
-		from (values ` + rowsOf(n, 2, endTypes()) + `) as v
+		from (values ` + rowsOf(n, 2, endTypes(), "") + `) as v
 		where jobs.seq = v.column1 and jobs.state = 1 and jobs.node = $1 and jobs.attempts = v.column2
 		returning seq, state, bytes`
 }
@@ -138,7 +137,7 @@ func (w *writer) end(ctx context.Context, batch []*member) error {
 			args = append(args, p.end.Seq, p.end.Attempt, state, micros(p.end.Due), string(p.end.Code), p.end.Message,
 				bit(p.end.Interrupted), bit(p.end.Postponed), bit(p.end.Drop))
 		}
-		rows, err := w.tx.QueryContext(ctx, endOf(to-from), args...)
+		rows, err := w.query(ctx, endOf(to-from), args...)
 		if err != nil {
 			return err
 		}

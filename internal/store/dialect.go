@@ -27,6 +27,7 @@ type dialect struct {
 	away      func(error) bool
 	full      func(error) bool // nothing more can be written
 	skip      string           // the clause by which nodes that claim at the same time pass over each other's rows
+	mark      string           // stands for a parameter without a number; "" where every one needs its number
 	shared    bool             // several servers may use the database at a time
 }
 
@@ -66,6 +67,7 @@ func openSQLite(path string) (*DB, error) {
 		snapshot:  &sql.TxOptions{ReadOnly: true},
 		away:      awaySQLite,
 		full:      fullSQLite,
+		mark:      "?",
 	}}, nil
 }
 

@@ -25,6 +25,8 @@ type group struct {
 	node  string
 	lanes map[laneKey]int64 // touched by the leader alone
 	last  int64             // the highest seq given; touched by the leader alone
+	// prepared holds statements by their text, where the driver does not do so by itself; touched by the leader alone.
+	prepared map[string]*sql.Stmt
 
 	mu      sync.Mutex
 	pending []*member
@@ -48,9 +50,9 @@ type member struct {
 }
 
 func newGroup(db *DB) *group {
-	g := &group{db: db, node: "here", lanes: map[laneKey]int64{}}
+	g := &group{db: db, node: "here", lanes: map[laneKey]int64{}, prepared: map[string]*sql.Stmt{}}
 	if db.dialect.shared {
-		g.node = uuid.NewString()
+		g.node, g.prepared = uuid.NewString(), nil // the driver keeps its statements
 	}
 	return g
 }
@@ -136,6 +138,7 @@ func (g *group) transact(ctx context.Context, batch []*member) error {
 	if err != nil {
 		return err
 	}
+	g.prepare(ctx, w.unprepared)
 	for key, id := range w.fresh {
 		g.lanes[key] = id
 	}
@@ -150,25 +153,59 @@ type writer struct {
 	fresh map[laneKey]int64 // lanes that this transaction has looked up
 	last  int64
 	books faas.JobBooks // what this transaction adds
+	// unprepared are statements worth preparing once the connection is free.
+	unprepared []string
+}
+
+// maxPrepared bounds the statements that are kept; there are few, since rows come in powers of two.
+const maxPrepared = 64
+
+// prepare keeps statements for later. A failure costs only time, and shows when the statement is used.
+func (g *group) prepare(ctx context.Context, texts []string) {
+	for _, text := range texts {
+		if g.prepared[text] != nil || len(g.prepared) >= maxPrepared {
+			continue
+		}
+		if s, err := g.db.write.PrepareContext(ctx, text); err == nil {
+			g.prepared[text] = s
+		}
+	}
+}
+
+// query runs a statement that comes again and again.
+func (w *writer) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if s := w.group.prepared[text]; s != nil {
+		return w.tx.StmtContext(ctx, s).QueryContext(ctx, args...)
+	}
+	if w.group.prepared != nil {
+		w.unprepared = append(w.unprepared, text)
+	}
+	return w.tx.QueryContext(ctx, text, args...)
 }
 
 func (w *writer) count(ctx context.Context) error {
-	return countJobs(ctx, w.tx, w.group.node, w.books)
-}
-
-// countJobs adds to the books of a node.
-func countJobs(ctx context.Context, tx *sql.Tx, node string, b faas.JobBooks) error {
-	if b == (faas.JobBooks{}) {
+	if w.books == (faas.JobBooks{}) {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `insert into job_books (node, accepted, done, dead, cancelled, waiting, running, kept)
+	b := w.books
+	rows, err := w.query(ctx, countOf+` returning node`, w.group.node, b.Accepted, b.Done, b.Dead, b.Cancelled, b.Waiting, b.Running, b.Kept)
+	if err != nil {
+		return err
+	}
+	return each(rows, func() error { return nil })
+}
+
+const countOf = `insert into job_books (node, accepted, done, dead, cancelled, waiting, running, kept)
 		values ($1, $2, $3, $4, $5, $6, $7, $8)
 		on conflict (node) do update set
 			accepted = job_books.accepted + excluded.accepted, done = job_books.done + excluded.done,
 			dead = job_books.dead + excluded.dead, cancelled = job_books.cancelled + excluded.cancelled,
 			waiting = job_books.waiting + excluded.waiting, running = job_books.running + excluded.running,
-			kept = job_books.kept + excluded.kept`,
-		node, b.Accepted, b.Done, b.Dead, b.Cancelled, b.Waiting, b.Running, b.Kept)
+			kept = job_books.kept + excluded.kept`
+
+// countJobs adds to the books of a node.
+func countJobs(ctx context.Context, tx *sql.Tx, node string, b faas.JobBooks) error {
+	_, err := tx.ExecContext(ctx, countOf, node, b.Accepted, b.Done, b.Dead, b.Cancelled, b.Waiting, b.Running, b.Kept)
 	return err
 }
 
@@ -188,8 +225,8 @@ func inChunks(n int, each func(from, to int) error) error {
 }
 
 // rowsOf writes rows of parameters, "($1, cast($2 as bigint)), ...", that begin behind the first skip parameters. Type ""
-// is that of the column that the parameter goes to.
-func rowsOf(rows, skip int, types []string) string {
+// is that of the column that the parameter goes to. With a mark, each parameter is that mark and no number, which costs SQLite less.
+func rowsOf(rows, skip int, types []string, mark string) string {
 	b := make([]byte, 0, rows*len(types)*24)
 	for row := range rows {
 		if row > 0 {
@@ -203,7 +240,9 @@ func rowsOf(rows, skip int, types []string) string {
 			if kind != "" {
 				b = append(b, "cast("...)
 			}
-			b = strconv.AppendInt(append(b, '$'), int64(skip+row*len(types)+i+1), 10)
+			if b = append(b, mark...); mark == "" {
+				b = strconv.AppendInt(append(b, '$'), int64(skip+row*len(types)+i+1), 10)
+			}
 			if kind != "" {
 				b = append(append(append(b, " as "...), kind...), ')')
 			}

@@ -175,8 +175,8 @@ func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
 			j.MemoryMB, j.Parent, dedup, n.target, rowBytes+len(j.Event), j.Event)
 		bySeq[n.seq] = n
 	}
-	rows, err := w.tx.QueryContext(ctx, `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb,
-		parent, dedup, target, bytes, event) values `+rowsOf(len(chunk), 0, types)+` on conflict do nothing returning seq`, args...)
+	rows, err := w.query(ctx, `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb,
+		parent, dedup, target, bytes, event) values `+rowsOf(len(chunk), 0, types, w.group.db.dialect.mark)+` on conflict do nothing returning seq`, args...)
 	if err != nil {
 		return err
 	}
