@@ -142,3 +142,14 @@ type JobFilter struct {
 	Before                 int64      // Seq of the last job of the page before; 0 for the first page
 	Limit                  int
 }
+
+// Clip cuts a text to at most n bytes, and never through a character.
+func Clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && text[n]&0xc0 == 0x80 {
+		n--
+	}
+	return text[:n]
+}

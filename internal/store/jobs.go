@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -69,6 +68,14 @@ func (db *DB) EnqueueJobs(ctx context.Context, jobs []faas.Job) ([]faas.JobPlace
 		return nil, err
 	}
 	return m.places, nil
+}
+
+// versionOf is the version that a job names: Latest where it names neither one nor an alias.
+func versionOf(j *faas.Job) string {
+	if j.Key.Version == "" && j.Alias == "" {
+		return faas.Latest
+	}
+	return j.Key.Version
 }
 
 // newJob is a job about to be inserted.
@@ -171,7 +178,7 @@ func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
 		if j.Dedup != "" {
 			dedup = j.Dedup
 		}
-		args = append(args, n.seq, j.ID, n.lane, rowWaiting, n.due, n.since, cmp.Or(j.Key.Version, faas.Latest), j.Alias, j.Source,
+		args = append(args, n.seq, j.ID, n.lane, rowWaiting, n.due, n.since, versionOf(j), j.Alias, j.Source,
 			j.MemoryMB, j.Parent, dedup, n.target, rowBytes+len(j.Event), j.Event)
 		bySeq[n.seq] = n
 	}
