@@ -156,7 +156,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout,
 			Async: async, Jobs: jobs, JobList: db}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
-		admin.New(s.adminConfig(identities, recent, catalogue, counters)),
+		admin.New(s.withJobs(s.adminConfig(identities, recent, catalogue, counters), jobs, db, async)),
 	)
 	if err != nil {
 		return err

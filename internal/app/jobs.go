@@ -5,6 +5,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/hanshu-faas/hanshu/internal/api/admin"
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -13,6 +14,12 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
+
+// withJobs adds to the admin face what it shows of the queue.
+func (s *Server) withJobs(c admin.Config, jobs *queue.Queue, list *store.DB, async *control.AsyncConfigs) admin.Config {
+	c.Jobs, c.JobList, c.Webhooks = jobs, list, async
+	return c
+}
 
 // jobInvoker runs jobs as calls.
 type jobInvoker struct{ invoker *invoke.Invoker }
