@@ -204,7 +204,7 @@ func asyncSurvivesKill(t *testing.T, p *place, rounds, jobs int) {
 			require.Len(t, hook.seen[id], 1, id)
 		}
 		hook.mu.Unlock()
-		t.Logf("round %d: %d acknowledged before the kill, %d rows in all, %d calls ran more than once so far, %+v",
+		t.Logf("round %d: %d acknowledged, %d rows in all, %d calls ran more than once so far, %+v",
 			round, len(acked)-before, len(rows), again, b)
 	}
 	h.Stop(t)
