@@ -140,6 +140,7 @@ type JobFilter struct {
 	IDs                    []string   // nil for all
 	From, To               time.Time  // acceptance; zero for no bound
 	Before                 int64      // Seq of the last job of the page before; 0 for the first page
+	Skip                   int        // so many of the youngest are left out; Before pages better
 	Limit                  int
 }
 

@@ -34,7 +34,7 @@ func (db *DB) Jobs(ctx context.Context, f faas.JobFilter) ([]faas.JobStatus, err
 		return nil, err
 	}
 	slices.SortFunc(found, func(a, b faas.JobStatus) int { return cmp.Compare(b.Seq, a.Seq) })
-	return found[:min(len(found), f.Limit)], nil
+	return found, nil
 }
 
 // lanesOf gives the functions of the lanes that a filter means.
@@ -70,7 +70,8 @@ func bounds(f faas.JobFilter) (from, before int64) {
 	return from, before
 }
 
-const listedOf = `select ` + jobColumns + ` from jobs where lane = $1 and state = $2 and seq >= $3 and seq < $4 order by seq desc limit $5`
+// listedOf reads the index alone.
+const listedOf = `select seq from jobs where lane = $1 and state = $2 and seq >= $3 and seq < $4 order by seq desc limit $5`
 
 func jobsInLanes(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionKey, f faas.JobFilter) ([]faas.JobStatus, error) {
 	states := f.States
@@ -78,21 +79,21 @@ func jobsInLanes(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionK
 		states = faas.JobStates
 	}
 	from, before := bounds(f)
-	var found []faas.JobStatus
-	for lane, key := range lanes {
+	var seqs []int64
+	for lane := range lanes {
 		for _, s := range states {
 			state, err := toRow(s)
 			if err != nil {
 				return nil, err
 			}
-			rows, err := tx.QueryContext(ctx, listedOf, lane, state, from, before, f.Limit)
+			rows, err := tx.QueryContext(ctx, listedOf, lane, state, from, before, f.Skip+f.Limit)
 			if err != nil {
 				return nil, err
 			}
 			err = each(rows, func() error {
-				j, err := scanJob(rows)
-				j.Key.Project, j.Key.Package, j.Key.Name = key.Project, key.Package, key.Name
-				found = append(found, j)
+				var seq int64
+				err := rows.Scan(&seq)
+				seqs = append(seqs, seq)
 				return err
 			})
 			if err != nil {
@@ -100,7 +101,31 @@ func jobsInLanes(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionK
 			}
 		}
 	}
-	return found, nil
+	slices.SortFunc(seqs, func(a, b int64) int { return cmp.Compare(b, a) })
+	seqs = seqs[min(f.Skip, len(seqs)):]
+	return jobsBySeq(ctx, tx, lanes, seqs[:min(f.Limit, len(seqs))])
+}
+
+func jobsBySeq(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionKey, seqs []int64) (found []faas.JobStatus, err error) {
+	err = inChunks(len(seqs), func(from, to int) error {
+		args := make([]any, 0, to-from)
+		for _, seq := range seqs[from:to] {
+			args = append(args, seq)
+		}
+		marks := rowsOf(1, 0, make([]string, to-from), "")
+		rows, err := tx.QueryContext(ctx, `select `+jobColumns+` from jobs where seq in `+marks, args...)
+		if err != nil {
+			return err
+		}
+		return each(rows, func() error {
+			j, err := scanJob(rows)
+			key := lanes[j.Lane]
+			j.Key.Project, j.Key.Package, j.Key.Name = key.Project, key.Package, key.Name
+			found = append(found, j)
+			return err
+		})
+	})
+	return found, err
 }
 
 func jobsByID(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionKey, f faas.JobFilter) ([]faas.JobStatus, error) {
@@ -123,7 +148,9 @@ func jobsByID(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionKey,
 		j.Key.Project, j.Key.Package, j.Key.Name = key.Project, key.Package, key.Name
 		found = append(found, j)
 	}
-	return found, nil
+	slices.SortFunc(found, func(a, b faas.JobStatus) int { return cmp.Compare(b.Seq, a.Seq) })
+	found = found[min(f.Skip, len(found)):]
+	return found[:min(f.Limit, len(found))], nil
 }
 
 // jobByID gives sql.ErrNoRows for a job that does not exist.

@@ -97,7 +97,7 @@ func (h *host) asyncRows(t *testing.T, name string) map[string]asyncRow {
 			require.NotContains(t, rows, r.RequestID, "a row comes on one page only")
 			rows[r.RequestID] = r
 		}
-		if page.Next == 0 {
+		if len(page.Invocations) == 0 {
 			return rows
 		}
 		marker = page.Next

@@ -75,7 +75,7 @@ func (a *api) asyncInvokeFunction(w http.ResponseWriter, r *http.Request) error 
 // asyncListAnswer is ListFunctionAsyncInvocationsResponseBody.
 type asyncListAnswer struct {
 	Invocations []asyncAnswer `json:"invocations"`
-	NextMarker  int64         `json:"next_marker"` // 0 on the last page
+	NextMarker  int           `json:"next_marker"` // 0 when this page is empty
 	Count       int           `json:"count"`       // on this page
 }
 
@@ -103,9 +103,7 @@ const (
 	maxAsyncs       = 500
 	asyncWindow     = time.Hour // that a listing looks back when it names no time
 	maxAsyncRequest = 10        // ids in one listing
-	// maxCountMarker divides markers: a smaller one is a number of rows to leave out, as some clients count; a larger one is
-	// the next_marker of the page before, a time in microseconds.
-	maxCountMarker = 10_000
+	maxAsyncMarker  = 1_000_000 // rows that a page leaves out; clients hold markers in 32 bits, so they are no keys
 )
 
 func (a *api) listAsyncInvocations(w http.ResponseWriter, r *http.Request) error {
@@ -129,24 +127,20 @@ func (a *api) listAsync(w http.ResponseWriter, r *http.Request, ids string, stat
 		return err
 	}
 	filter := faas.JobFilter{Project: f.Project, Package: f.Package, Name: f.Name, States: states}
-	skip, err := readAsyncFilter(r, ids, window, &filter)
-	if err != nil {
+	if err := readAsyncFilter(r, ids, window, &filter); err != nil {
 		return err
 	}
-	limit := filter.Limit
-	filter.Limit += skip
 	list, err := a.JobList.Jobs(r.Context(), filter)
 	if err != nil {
 		return err
 	}
-	list = list[min(skip, len(list)):]
 	answer := asyncListAnswer{Invocations: []asyncAnswer{}, Count: len(list)}
 	words := asyncStates()
 	for _, j := range list {
 		answer.Invocations = append(answer.Invocations, a.toAsync(j, words))
 	}
-	if len(list) == limit {
-		answer.NextMarker = list[len(list)-1].Seq
+	if len(list) > 0 {
+		answer.NextMarker = filter.Skip + len(list)
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
@@ -165,35 +159,34 @@ func (a *api) toAsync(j faas.JobStatus, words map[faas.JobState]string) asyncAns
 	return row
 }
 
-// readAsyncFilter reads the query of a listing. skip is how many rows to leave out.
-func readAsyncFilter(r *http.Request, ids string, window time.Duration, filter *faas.JobFilter) (skip int, err error) {
+// readAsyncFilter reads the query of a listing.
+func readAsyncFilter(r *http.Request, ids string, window time.Duration, filter *faas.JobFilter) error {
 	query := r.URL.Query()
 	limit, err := queryNumber("limit", query.Get("limit"))
 	if err != nil || limit > maxAsyncs {
-		return 0, faas.Errorf(faas.CodeInvalid, "limit", "limit %.40q must be 1 to %d", query.Get("limit"), maxAsyncs)
+		return faas.Errorf(faas.CodeInvalid, "limit", "limit %.40q must be 1 to %d", query.Get("limit"), maxAsyncs)
 	}
 	filter.Limit = cmp.Or(int(limit), defaultAsyncs)
 	marker, err := queryNumber("marker", query.Get("marker"))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if marker <= maxCountMarker {
-		skip = int(marker)
-	} else {
-		filter.Before = marker
+	if marker > maxAsyncMarker {
+		return faas.Errorf(faas.CodeInvalid, "marker", "marker %d is over %d; narrow the times of the query", marker, maxAsyncMarker)
 	}
+	filter.Skip = int(marker)
 	if ids != "" {
 		filter.IDs = strings.Split(ids, ",")
 		if len(filter.IDs) > maxAsyncRequest {
-			return 0, faas.Errorf(faas.CodeInvalid, "requests", "requests names more than %d ids", maxAsyncRequest)
+			return faas.Errorf(faas.CodeInvalid, "requests", "requests names more than %d ids", maxAsyncRequest)
 		}
 		window = 0
 	}
 	if filter.From, err = queryTime("query_begin_time", query.Get("query_begin_time")); err != nil {
-		return 0, err
+		return err
 	}
 	if filter.To, err = queryTime("query_end_time", query.Get("query_end_time")); err != nil {
-		return 0, err
+		return err
 	}
 	if filter.From.IsZero() && filter.To.IsZero() && window > 0 {
 		filter.From = time.Now().Add(-window)
@@ -202,7 +195,7 @@ func readAsyncFilter(r *http.Request, ids string, window time.Duration, filter *
 		filter.To = filter.To.Add(time.Second - time.Microsecond) // the whole of that second
 	}
 	filter.States, err = readStatus(query.Get("status"), filter.States)
-	return skip, err
+	return err
 }
 
 // readStatus gives those of the states that a word means; all for "".

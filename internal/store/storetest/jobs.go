@@ -341,6 +341,10 @@ func testJobListing(t *testing.T, url string) {
 		}
 	}
 	require.Equal(t, ids, paged)
+	page, err := db.Jobs(t.Context(), faas.JobFilter{Project: "p", Package: "default", Name: "a", Skip: 20, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, page, 5)
+	require.Equal(t, ids[20], page[0].ID)
 	count := func(f faas.JobFilter) int {
 		f.Project, f.Limit = "p", 1000
 		page, err := db.Jobs(t.Context(), f)
