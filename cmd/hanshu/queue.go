@@ -17,7 +17,9 @@ func newQueueCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "queue", Short: "see, redrive and call off asynchronous calls",
 		Long: `Queue shows the asynchronous calls of the project and the deliveries of their records. What failed for good is kept with its
-event, as dead letters, and can be driven again.`,
+event, as dead letters, and can be driven again.` + exitHelp(exitOK, exitUsage),
+		Example: `  hanshu queue ls
+  hanshu queue redrive --dead`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -49,6 +49,7 @@ func (f *Fetcher) Put(ctx context.Context, bucket, key string, data []byte, expi
 	defer cancel()
 	_, err = s.client.PutObject(ctx, bucket, key, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{
 		ContentType: "application/json", Expires: expires, DisableMultipart: true,
+		DisableContentSha256: true, // or it comes in signed chunks, which not every service reads
 	})
 	if err != nil {
 		return &faas.Error{Code: faas.CodeUnavailable, Field: "bucket", Message: "the bucket did not take the object", Err: err}

@@ -212,6 +212,9 @@ func TestAsyncDestinations(t *testing.T) {
 		return s
 	}
 	hook, bucket := catch(posts), catch(objects)
+	for name, value := range map[string]string{"PATH_STYLE": "true", "ACCESS_KEY": "AK", "SECRET_KEY": "SK"} {
+		t.Setenv("HANSHU_S3_"+name, value)
+	}
 	s := server.Start(t, "--allow-private-code-urls", "127.0.0.1", "--s3-endpoint", bucket.URL)
 	u := &user{FunctionGraphClient: newClient(t, s, s.AccessKey, s.SecretKey), server: s, python: server.Runtime(t, "Python3", "Python3.9")}
 	work := u.create(t, inline(t, "work", u.python, "def handler(event, context):\n    return {'was': event['n'] / event['by']}\n"))
@@ -230,7 +233,12 @@ func TestAsyncDestinations(t *testing.T) {
 	}
 	read := func(from chan *http.Request) (*http.Request, record) {
 		var got record
-		r := <-from
+		var r *http.Request
+		select {
+		case r = <-from:
+		case <-time.After(time.Minute):
+			require.Fail(t, "no record came")
+		}
 		body := <-bodies
 		require.NoError(t, json.Unmarshal(body, &got), "%s", body)
 		return r, got
@@ -273,6 +281,11 @@ func TestAsyncDestinations(t *testing.T) {
 	id = u.enqueue(t, work, map[string]any{"n": 1, "by": 4}) // its record keeps the next function busy
 	u.chained(t, nextURN, "RUNNING", 1)
 	u.stop(t, work, id, ptr(model.GetCancelAsyncInvocationRequestBodyTypeEnum().RECURSIVE))
+	page, err := u.ListActiveAsyncInvocations(&model.ListActiveAsyncInvocationsRequest{FunctionUrn: nextURN, ContentType: jsonType})
+	require.NoError(t, err)
+	child := *(*page.Invocations)[0].RequestId
+	u.stop(t, nextURN, child, ptr(model.GetCancelAsyncInvocationRequestBodyTypeEnum().FORCE))
+	u.awaitAsync(t, nextURN, child, "DISCARD")
 }
 
 // chained waits until a function has so many calls in a status.
