@@ -41,6 +41,12 @@ func aims() map[string]aim {
 		"Python warm, c=16, throughput": {ratio: true, atLeast: true, bound: 0.6},
 		lineRSSReady:                    {bound: 60},
 		lineRSSLoaded:                   {bound: 60},
+
+		lineAccept(1, "bare SQLite"):  {ratio: true, atLeast: true, bound: 0.5},
+		lineAccept(16, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
+		lineAccept(64, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
+		lineDrain:                     {ratio: true, atLeast: true, bound: 0.7},
+		lineQueued:                    {bound: 150},
 	}
 }
 

@@ -42,7 +42,9 @@ func BenchmarkEnqueue(b *testing.B) {
 			}
 			close(work)
 			for range callers {
-				<-done
+				if err := <-done; err != nil {
+					b.Error(err)
+				}
 			}
 		})
 	}
