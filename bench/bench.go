@@ -27,6 +27,8 @@ type options struct {
 	rounds    int
 	cold      int
 	binary    string
+	queued    int64
+	only      string
 	json      string
 }
 
@@ -38,6 +40,7 @@ type bench struct {
 	echo   *place
 	langs  []*measured
 	goCold coldTimes
+	queue  *queued
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -75,6 +78,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b = &bench{opts: opts, log: log}
+	if opts.only == "queue" {
+		return b, b.measureQueue(ctx)
+	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
 	if err != nil {
@@ -111,7 +117,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
-	return b, b.cold(ctx, opts.cold)
+	if err := b.cold(ctx, opts.cold); err != nil {
+		return nil, err
+	}
+	return b, b.measureQueue(ctx)
 }
 
 // program is the file name of its interpreter.
