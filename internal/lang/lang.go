@@ -33,6 +33,8 @@ type Language struct {
 	Command func(install Install, bootstrap string) []string
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
+	// Concurrent tells whether the bootstrap takes several calls at a time (Load.Concurrency).
+	Concurrent bool
 	// Bootstrap holds the files placed at RuntimeRoot/<ID>.
 	Bootstrap fs.FS
 	// CheckHandler holds a handler to the language's rule. Error: faas.CodeInvalid, field as given.

@@ -156,20 +156,48 @@ func (w *Worker) exchange(frame []byte, seq uint32) Reply {
 	if _, err := w.conn.Write(frame); err != nil {
 		return Reply{Err: err}
 	}
+	r := w.Receive()
+	if r.Err == nil && r.Frame.Seq != seq {
+		return Reply{Err: fmt.Errorf("answer to call %d, not %d", r.Frame.Seq, seq)}
+	}
+	return r
+}
+
+// Send sends calls in one piece and gives the sequence number of the first; it does not wait for answers.
+func (w *Worker) Send(events ...string) uint32 {
+	w.t.Helper()
+	var wire []byte
+	for i, event := range events {
+		wire = lang.AppendCall(wire, w.seq+1+uint32(i), time.Now().Add(time.Minute), fmt.Sprintf("request-%d", i), lang.CallExtra{}, []byte(event))
+	}
+	first := w.seq + 1
+	w.seq += uint32(len(events))
+	require.NoError(w.t, w.conn.SetDeadline(time.Now().Add(Patience)))
+	_, err := w.conn.Write(wire)
+	require.NoError(w.t, err)
+	return first
+}
+
+// Ask sends what is no call, FrameBeat or FrameStop, and waits for the answer.
+func (w *Worker) Ask(kind byte) Reply {
+	w.t.Helper()
+	w.seq++
+	return w.exchange(lang.AppendFrame(w.out[:0], lang.Frame{Type: kind, Seq: w.seq}), w.seq)
+}
+
+// Receive waits for the next answer, whichever call it is for.
+func (w *Worker) Receive() Reply {
 	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
 	if err != nil {
 		return Reply{Err: err}
 	}
 	r := Reply{Frame: f}
-	if f.Seq != seq {
-		return Reply{Err: fmt.Errorf("answer to call %d, not %d", f.Seq, seq)}
-	}
 	switch f.Type {
 	case lang.FrameResult:
 		r.PeakKiB, r.Err = f.PeakKiB()
 	case lang.FrameFailed:
 		r.Fail, r.Failure, r.Err = f.Failure()
-	case lang.FrameLoaded:
+	case lang.FrameLoaded, lang.FrameBeaten, lang.FrameStopped:
 	default:
 		r.Err = fmt.Errorf("answer of type %d", f.Type)
 	}

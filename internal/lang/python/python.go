@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed worker.py
+//go:embed worker.py shared.py
 var bootstrap embed.FS
 
 var binary = regexp.MustCompile(`^python3(\.[0-9]+)?$`)
@@ -36,6 +36,7 @@ func Language() *lang.Language {
 		Bootstrap:    bootstrap,
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
+		Concurrent:   true,
 	}
 }
 

@@ -24,6 +24,8 @@ type groups struct {
 	v2    string            // folder of ours in the v2 tree; "" when v2 gives no controllers here
 	v2has []string          // controllers in there
 	v1    map[string]string // controller -> folder of ours in its v1 tree
+	// bare is a folder of ours in a v2 tree without controllers, beside v1 ones: it freezes and kills; "" where there is none.
+	bare string
 }
 
 // group is the resource group of one sandbox.
@@ -57,7 +59,18 @@ func findGroups(token string) *groups {
 			g.v1[c] = dir
 		}
 	}
+	if root, ok := mounts["v2"]; ok {
+		g.useBare(filepath.Join(root, own[""], token))
+	}
 	return g
+}
+
+// useBare makes our folder in a v2 tree that limits nothing.
+func (g *groups) useBare(dir string) {
+	removeTree(dir)
+	if err := os.Mkdir(dir, 0o755); err == nil || errors.Is(err, os.ErrExist) {
+		g.bare = dir
+	}
 }
 
 // folders lists where the groups of sandboxes are made.
@@ -68,6 +81,9 @@ func (g *groups) folders() []string {
 	}
 	for _, dir := range g.v1 {
 		all = append(all, dir)
+	}
+	if g.bare != "" {
+		all = append(all, g.bare)
 	}
 	return all
 }
@@ -233,7 +249,8 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 			return nil, fmt.Errorf("make %s group: %w", c, err)
 		}
 	}
-	err := gr.setMemory(memory)
+	err := gr.openBare()
+	err = errors.Join(err, gr.setMemory(memory))
 	if g.has("pids") {
 		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
 	}
@@ -242,6 +259,45 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 		return nil, fmt.Errorf("set limits: %w", err)
 	}
 	return gr, nil
+}
+
+// openBare makes the group in the v2 tree without controllers, which a sandbox is born in.
+func (gr *group) openBare() error {
+	if gr.parent.bare == "" {
+		return nil
+	}
+	dir := filepath.Join(gr.parent.bare, gr.name)
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		gr.dir, err = os.Open(dir)
+	}
+	return err
+}
+
+// frozen is the file that freezes and thaws; "" where there is no v2 tree. The freezer of v1 is left alone: what it holds
+// does not die, neither when it is killed nor with the server, before somebody thaws it.
+func (gr *group) frozen() string {
+	tree := gr.parent.freezer()
+	if tree == "" {
+		return ""
+	}
+	return filepath.Join(tree, gr.name, "cgroup.freeze")
+}
+
+func (gr *group) freeze(value string) error {
+	file := gr.frozen()
+	if file == "" {
+		return errors.ErrUnsupported
+	}
+	return writeFile(file, value)
+}
+
+// freezer is our folder in the v2 tree, if there is one.
+func (g *groups) freezer() string {
+	if g.v2 != "" {
+		return g.v2
+	}
+	return g.bare
 }
 
 func (gr *group) createV2(memory int64, processes int) error {
@@ -357,14 +413,19 @@ func (gr *group) oomKilled() bool {
 	return false
 }
 
-// kill ends every process of a v2 group; on v1 the pid namespace does it alone. The processor limit is lifted first: a
+// kill ends every process of a v2 group; without one the pid namespace does it alone. The processor limit is lifted first: a
 // thousand processes that must share a third of a core take minutes to die.
 func (gr *group) kill() {
 	if gr.parent.v2 != "" {
 		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), "max")
 		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cgroup.kill"), "1")
-	} else if gr.parent.has("cpu") {
+		return
+	}
+	if gr.parent.has("cpu") {
 		_ = gr.write("cpu", "cpu.cfs_quota_us", "-1")
+	}
+	if gr.parent.bare != "" {
+		_ = writeFile(filepath.Join(gr.parent.bare, gr.name, "cgroup.kill"), "1")
 	}
 }
 
@@ -378,6 +439,9 @@ func (gr *group) remove() {
 	}
 	for _, dir := range gr.parent.v1 {
 		os.Remove(filepath.Join(dir, gr.name))
+	}
+	if gr.parent.bare != "" {
+		os.Remove(filepath.Join(gr.parent.bare, gr.name))
 	}
 }
 

@@ -37,6 +37,12 @@ func (in *instance) SetCPU(millis int) error   { return in.group.setCPU(millis) 
 func (in *instance) Done() <-chan struct{}     { return in.done }
 func (in *instance) Exit() sandbox.Exit        { return in.exit }
 
+// Freeze implements sandbox.Instance.
+func (in *instance) Freeze() error { return in.group.freeze("1") }
+
+// Thaw implements sandbox.Instance.
+func (in *instance) Thaw() error { return in.group.freeze("0") }
+
 func (in *instance) MemoryPeak() int64 {
 	if in.driver.watch != nil {
 		return in.peak.Load()

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ type Driver struct {
 	groups     *groups
 	privileged bool // may map any user and clone mount trees
 	lacks      []string
+	freezes    bool
 
 	starts   chan startRequest
 	starting sync.WaitGroup  // starts under way
@@ -116,6 +118,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		d.privileged = privileged
 		err := d.probe(ctx)
 		if err == nil {
+			d.freezes = d.canFreeze()
 			d.lacks = d.missing()
 			if privileged {
 				d.startAttacher()
@@ -180,8 +183,24 @@ func (d *Driver) probe(ctx context.Context) error {
 	return nil
 }
 
+// canFreeze tries it on a group without processes: kernels before 5.2 have no such thing.
+func (d *Driver) canFreeze() bool {
+	if d.groups.freezer() == "" {
+		return false
+	}
+	dir := filepath.Join(d.groups.freezer(), "probe")
+	if os.Mkdir(dir, 0o755) != nil {
+		return false
+	}
+	defer os.Remove(dir)
+	return writeFile(filepath.Join(dir, "cgroup.freeze"), "1") == nil
+}
+
 func (d *Driver) missing() []string {
 	var lacks []string
+	if !d.freezes {
+		lacks = append(lacks, "freezing of idle instances (they keep what they left running): mount a cgroup v2 tree that hanshu may write to")
+	}
 	if !d.privileged {
 		lacks = append(lacks,
 			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
@@ -208,7 +227,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		who = "own user per sandbox"
 	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Attach: d.detached != nil, Lacks: d.lacks,
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Lacks: d.lacks,
 		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + who + ", " + d.groups.level(),
 	}
 }

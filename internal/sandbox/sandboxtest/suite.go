@@ -29,6 +29,7 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 	t.Run("a command that does not exist", func(t *testing.T) { testNoCommand(t, d) })
 	t.Run("mounts", func(t *testing.T) { testMounts(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
+	t.Run("freeze", func(t *testing.T) { testFreeze(t, d) })
 	t.Run("attach", func(t *testing.T) { testAttach(t, d) })
 	t.Run("many at once", func(t *testing.T) { testMany(t, d) })
 	t.Run("closed while others start", func(t *testing.T) { testClose(t, newDriver(t)) })
