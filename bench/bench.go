@@ -27,6 +27,8 @@ type options struct {
 	rounds    int
 	cold      int
 	binary    string
+	queued    int64
+	only      string
 	json      string
 	fresh     bool // fresh functions only
 }
@@ -40,6 +42,7 @@ type bench struct {
 	langs  []*measured
 	goCold coldTimes
 	fork   forkTimes
+	queue  *queued
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -77,6 +80,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b = &bench{opts: opts, log: log}
+	if opts.only == "queue" {
+		return b, b.measureQueue(ctx)
+	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
 	if err != nil {
@@ -121,6 +127,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
+	if err := b.measureQueue(ctx); err != nil {
+		return nil, err
+	}
 	return b, b.forks(ctx, dir)
 }
 

@@ -48,6 +48,12 @@ func aims() map[string]aim {
 		"PHP instance PSS, one warm":  {bound: 6},
 		lineRSSReady:                  {bound: 50},
 		lineRSSLoaded:                 {bound: 50},
+
+		lineAccept(1, "bare SQLite"):  {ratio: true, atLeast: true, bound: 0.5},
+		lineAccept(16, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
+		lineAccept(64, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
+		lineDrain:                     {ratio: true, atLeast: true, bound: 0.7},
+		lineQueued:                    {bound: 150},
 	}
 	for title, part := range map[string]float64{"Python": 0.33, "Node": 0.33, "Go frames": 0.5} {
 		all[language{Title: title}.warm("throughput by Go echo", 16)] = aim{ratio: true, atLeast: true, bound: part}

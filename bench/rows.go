@@ -28,6 +28,11 @@ func (p *place) values(clients int, get func(sample) float64) []float64 {
 // rows gives the table.
 func (b *bench) rows() []row {
 	var rows []row
+	if b.opts.only == "queue" {
+		rows = b.queue.rows()
+		judge(rows, aims())
+		return rows
+	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
 	}
@@ -39,6 +44,7 @@ func (b *bench) rows() []row {
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
+	rows = append(rows, b.queue.rows()...)
 	judge(rows, aims())
 	return rows
 }
@@ -111,6 +117,9 @@ func over(value, floor float64) float64 {
 
 // places are all that was put under load.
 func (b *bench) places() []*place {
+	if b.echo == nil {
+		return nil
+	}
 	places := []*place{b.echo}
 	for _, m := range b.langs {
 		places = append(places, m.floor, m.hanshu)

@@ -30,6 +30,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lifecycle"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
@@ -43,6 +44,8 @@ var (
 	_ pool.Folders          = (*blob.Cache)(nil)
 	_ pool.Versions         = (*store.DB)(nil)
 	_ invoke.Runner         = (*pool.Pool)(nil)
+	_ control.AsyncStore    = (*store.DB)(nil)
+	_ queue.Store           = (*store.DB)(nil)
 )
 
 const (
@@ -146,10 +149,16 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	})
 	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
 	*follow = changes{prepare{instances}, invoker, instances}
+	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
+	jobs := queue.New(queue.Config{
+		Store: db, Invoker: jobInvoker{invoker}, Policies: jobPolicies{async, db}, Deliverer: deliverer{fetcher, async},
+		Record: record(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
+	})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
-		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout}),
+		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout,
+			Async: async, Jobs: jobs, JobList: db}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
-		admin.New(s.adminConfig(identities, recent, catalogue, counters)),
+		admin.New(s.withJobs(s.adminConfig(identities, recent, catalogue, counters), jobs, db, async)),
 	)
 	if err != nil {
 		return err
@@ -158,6 +167,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
 		{Name: "instances", Service: instances},
+		{Name: "jobs", Service: jobs},
 		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},
 		{Name: "listener", Service: front},
 	}

@@ -75,6 +75,12 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	return res, err
 }
 
+// Find gives the version that a request means, and holds the request to what its owner allows, without running it. Errors: as
+// Invoke before the call reaches a Runner.
+func (i *Invoker) Find(ctx context.Context, r Request) (*faas.Function, error) {
+	return i.resolve(ctx, r)
+}
+
 // resolve finds the version that a request means, and holds the request to what its owner allows. Errors: as Functions;
 // CodeNotFound, field "alias", as no alias can be made yet; CodeInvalid, field "memory_size", for a call that asks
 // for another size of a function whose owner did not allow that.

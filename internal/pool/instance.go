@@ -337,6 +337,23 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	return res, state
 }
 
+// killOn ends the instance when kill is closed, until the function that it gives has returned.
+func (in *instance) killOn(kill <-chan struct{}) (settle func()) {
+	if kill == nil {
+		return func() {}
+	}
+	settled, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-kill:
+			in.box.Kill()
+		case <-settled:
+		}
+	}()
+	return func() { close(settled); <-done }
+}
+
 // report adds what the call has printed, and its peak of memory where the answer did not carry it.
 func (in *instance) report(res *faas.Result) {
 	res.Logs, res.Dropped = in.output.take()

@@ -250,7 +250,9 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begu
 		return &res, nil
 	}
 	started := time.Now()
+	settle := l.instance.killOn(call.Kill)
 	res, state := l.instance.call(call, timeout)
+	settle()
 	if state == untouched && !l.cold {
 		g.lose(l.instance)
 		return nil, errAgain

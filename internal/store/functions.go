@@ -207,6 +207,10 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, `delete from async_configs where project = $1 and package = $2 and name = $3`,
+			key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
 		_, _, err = take(ctx, tx, key.Project, faas.Usage{Functions: -held.Functions, CodeBytes: -held.CodeBytes})
 		return err
 	})

@@ -33,6 +33,9 @@ type Runs interface {
 type Config struct {
 	Permissions  Permissions
 	Runs         Runs
+	Jobs         Jobs
+	JobList      JobList
+	Webhooks     Webhooks
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
@@ -104,13 +107,13 @@ type face struct{ cfg Config }
 // New gives the face.
 func New(cfg Config) httpkit.Face {
 	f := face{cfg}
-	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: []httpkit.Route{
+	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: append([]httpkit.Route{
 		{Method: "GET", Path: "/healthz", Operation: "Health", Open: true, Handle: f.health},
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
 		{Method: "GET", Path: "/admin/v1/projects/{project_id}/functions/{package}/{name}/runs", Operation: "ListRuns", Handle: f.runs},
-	}}
+	}, f.jobRoutes()...)}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {
@@ -229,6 +232,8 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 			status = http.StatusForbidden
 		case faas.CodeNotFound:
 			status = http.StatusNotFound
+		case faas.CodeConflict, faas.CodeExists:
+			status = http.StatusConflict
 		case faas.CodeTooLarge:
 			status = http.StatusRequestEntityTooLarge
 		case faas.CodeOverload:

@@ -43,6 +43,10 @@ func newErrorTable() errorTable {
 		{faas.CodeExists, "function"}: {409, "FSS.1061", "200409", "The function has existed"},
 		{faas.CodeConflict, ""}:       {409, "FSS.0409", "200409", ""},
 
+		{faas.CodeNotFound, "async_config"}: {404, "FSS.0404", "200404", ""},
+		{faas.CodeNotFound, "job"}:          {400, "FSS.0400", "200400", "Invalid RequestId"},
+		{faas.CodeConflict, "job"}:          {400, "FSS.0400", "200400", ""},
+
 		{faas.CodeQuota, ""}:           {403, "FSS.0403", "200403", ""},
 		{faas.CodeQuota, "count"}:      {400, "FSS.1076", "200400", ""},
 		{faas.CodeQuota, "functions"}:  {403, "FSS.1041", "200403", ""},
@@ -79,6 +83,7 @@ func newErrorTable() errorTable {
 		"concurrency": "FSS.1026", "concurrent_num": "FSS.1026", "custom_image": "FSS.1034", "func_vpc": "FSS.1036",
 		"mount_config": "FSS.1039", "function_urn": "FSS.1309", "initializer_handler": "FSS.1404",
 		"initializer_timeout": "FSS.1405", "count": "FSS.1076", "marker": "FSS.1001", "maxitems": "FSS.1001",
+		"limit": "FSS.1001", "status": "FSS.1001", "requests": "FSS.1001", "query_begin_time": "FSS.1001", "query_end_time": "FSS.1001",
 	} {
 		t[errorKey{faas.CodeInvalid, field}] = errorReply{400, fss, "200400", ""}
 		t[errorKey{faas.CodeUnsupported, field}] = errorReply{400, fss, "200400", ""}

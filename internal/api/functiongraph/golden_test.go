@@ -41,6 +41,7 @@ const project = "7aad83af3e8d42e99ac194e8419e2c9b"
 type bench struct {
 	mux     http.Handler
 	invoker *scripted
+	jobs    *keptJobs
 	pkgs    *controltest.Packages // nil on disk
 }
 
@@ -69,6 +70,10 @@ func newDiskBench(t testing.TB, quota faas.Quota) *bench {
 func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionStore, pkgs control.PackageStore) *bench {
 	t.Helper()
 	b := &bench{}
+	asyncStore, ok := functionStore.(control.AsyncStore)
+	if !ok {
+		asyncStore = noAsync{}
+	}
 	remote, err := base64.StdEncoding.DecodeString(zipped)
 	require.NoError(t, err)
 	functions := control.NewFunctions(control.FunctionsConfig{
@@ -78,7 +83,14 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 	})
 	b.invoker = &scripted{functions: functions}
-	face := functiongraph.New(functiongraph.Config{Functions: functions, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute})
+	b.jobs = &keptJobs{}
+	face := functiongraph.New(functiongraph.Config{
+		Functions: functions, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute, Jobs: b.jobs, JobList: b.jobs,
+		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
+			Store: asyncStore, Functions: functions, Buckets: buckets{}, Sealer: controltest.Sealer{},
+			Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
+		}),
+	})
 	mux, err := httpkit.NewMux(httpkit.MuxConfig{
 		Authenticator: access{}, Log: slog.New(slog.DiscardHandler), NotFound: functiongraph.NotFound,
 	}, face)
@@ -247,4 +259,75 @@ func describe(t *testing.T, w *httptest.ResponseRecorder, raw bool) string {
 		text = u.pattern.ReplaceAllString(text, u.instead)
 	}
 	return text
+}
+
+// Find is for asynchronous calls.
+func (s *scripted) Find(ctx context.Context, r invoke.Request) (*faas.Function, error) {
+	return s.functions.Get(ctx, r.Key.Project, faas.URN{Package: r.Key.Package, Name: r.Key.Name, Version: r.Key.Version, Alias: r.Alias})
+}
+
+// noAsync is for tests that keep everything in memory and make no asynchronous calls.
+type noAsync struct{ control.AsyncStore }
+
+// buckets knows one.
+type buckets struct{}
+
+func (buckets) CheckBucket(name string) error {
+	if name != "records" {
+		return faas.Errorf(faas.CodeInvalid, "destination_config", "bucket %q is not one that functions may use", name)
+	}
+	return nil
+}
+
+// keptJobs keeps what was enqueued, and shows jobs in every state.
+type keptJobs struct {
+	heard  []faas.Job
+	filter faas.JobFilter
+}
+
+func (k *keptJobs) Enqueue(_ context.Context, job faas.Job) error {
+	k.heard = append(k.heard, job)
+	if string(job.Event) == `{"disk":"full"}` {
+		return faas.Errorf(faas.CodeUnavailable, "disk", "the disk of the database is full, so nothing was accepted; make room and try again")
+	}
+	return nil
+}
+
+func (k *keptJobs) Cancel(_ context.Context, _ faas.FunctionKey, id string, mode faas.CancelMode, children bool) error {
+	switch id {
+	case "waiting":
+		return nil
+	case "ended":
+		return faas.Errorf(faas.CodeConflict, "job", "job %q has ended already", id)
+	}
+	return faas.NotFound("job", id)
+}
+
+func (k *keptJobs) Jobs(_ context.Context, f faas.JobFilter) ([]faas.JobStatus, error) {
+	k.filter = f
+	var list []faas.JobStatus
+	at := time.Date(2020, 6, 3, 16, 22, 20, 0, time.UTC)
+	for i, state := range faas.JobStates {
+		if !slices.Contains(f.States, state) {
+			continue
+		}
+		j := faas.JobStatus{Seq: at.UnixMicro() - int64(i), State: state}
+		j.ID = "request-" + string(state)
+		if state != faas.JobWaiting {
+			j.Began = at.Add(time.Second)
+		}
+		if state.Ended() {
+			j.Ended = at.Add(2 * time.Second)
+		}
+		switch state {
+		case faas.JobDead:
+			j.Code, j.Message = faas.CodeException, "what <went> wrong"
+		case faas.JobExpired:
+			j.Code, j.Message = faas.CodeQueueTimeout, "too old"
+		case faas.JobCancelled:
+			j.Code, j.Message = faas.CodeCancelled, "cancelled while it ran"
+		}
+		list = append(list, j)
+	}
+	return list[:min(len(list), f.Limit)], nil
 }

@@ -43,6 +43,16 @@ func Run(t *testing.T, fresh Fresh) {
 		{"reopening finds everything", testReopen},
 		{"several servers open an empty database", testOpenTogether},
 		{"cancelled context", testCancelled},
+		{"jobs: life", testJobLife},
+		{"jobs: accepted once", testJobDedup},
+		{"jobs: times and heads", testJobTimes},
+		{"jobs: cancel", testJobCancel},
+		{"jobs: redrive", testJobRedrive},
+		{"jobs: restart", testJobRestart},
+		{"jobs: listing", testJobListing},
+		{"jobs: forgetting", testJobForget},
+		{"jobs: random operations keep the books", testJobModel},
+		{"async configs and settings", testAsyncConfigs},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}

@@ -55,8 +55,8 @@ func binary(t testing.TB) string {
 }
 
 // Start starts a server on a free port with a data directory of its own, waits until it is ready, and stops it when the
-// test ends. What it printed is shown when the test failed.
-func Start(t testing.TB) *Server {
+// test ends. What it printed is shown when the test failed. args are further flags of `hanshu serve`.
+func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func Start(t testing.TB) *Server {
 
 	dir := filepath.Join(t.TempDir(), "data")
 	var out output
-	cmd := exec.Command(binary(t), "serve", "--listen", address, "--data-dir", dir)
+	cmd := exec.Command(binary(t), append([]string{"serve", "--listen", address, "--data-dir", dir}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	require.NoError(t, cmd.Start())
 	done := make(chan struct{})
