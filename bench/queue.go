@@ -36,7 +36,7 @@ func (b *bench) measureQueue(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := startServer(ctx, nil, b.opts.binary, dir)
+	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir)
 	if err != nil {
 		return err
 	}
