@@ -31,8 +31,10 @@ type TriggerKinds interface {
 	// Check holds what an owner set to the rules of t's kind. secrets are those known from before, which an empty text keeps.
 	// Errors: CodeInvalid or CodeUnsupported, field "trigger_type_code" or "event_data.<kind>".
 	Check(t *faas.Trigger, set map[string]any, secrets map[string]string) (faas.TriggerData, error)
-	// Show adds what the server made to what the owner set: addresses and ids.
+	// Show gives what the owner set, with secrets emptied, and what the server made: addresses and ids.
 	Show(t *faas.Trigger, secrets map[string]string) (map[string]any, error)
+	// Codes lists the kinds.
+	Codes() []string
 	// StartsInactive tells of a kind whose triggers are made switched off unless the owner says otherwise.
 	StartsInactive(kind string) bool
 }
@@ -172,16 +174,14 @@ func (s *Triggers) view(t *faas.Trigger, told map[string]string) (TriggerView, e
 	if err != nil {
 		return TriggerView{}, err
 	}
-	for name := range secrets {
-		if _, made := shown[name]; !made {
-			shown[name] = ""
-		}
-	}
-	for name, value := range told {
-		shown[name] = value
+	for name, secret := range told {
+		shown[name] = secret
 	}
 	return TriggerView{t, shown}, nil
 }
+
+// Kinds lists the kinds of triggers that this server serves.
+func (s *Triggers) Kinds() []string { return s.cfg.Kinds.Codes() }
 
 // List gives the triggers of what the URN names, oldest first. Without a version, or for Latest, these are all triggers of
 // the function.

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -77,13 +78,16 @@ func (c *Catalogue) Check(t *faas.Trigger, set map[string]any, secrets map[strin
 	return k.Check(t, set, secrets)
 }
 
-// Show gives the data of a trigger with what the server made.
+// Show gives the data of a trigger, its secrets emptied, with what the server made.
 func (c *Catalogue) Show(t *faas.Trigger, secrets map[string]string) (map[string]any, error) {
 	data := map[string]any{}
 	dec := json.NewDecoder(bytes.NewReader([]byte(t.Data)))
 	dec.UseNumber()
 	if err := dec.Decode(&data); err != nil {
 		return nil, fmt.Errorf("decode event data of trigger %s: %w", t.ID, err)
+	}
+	for name := range secrets {
+		data[name] = ""
 	}
 	if k, ok := c.kinds[t.Kind]; ok {
 		k.Show(t, secrets, data)
@@ -94,3 +98,23 @@ func (c *Catalogue) Show(t *faas.Trigger, secrets map[string]string) (map[string
 // StartsInactive tells of a kind whose triggers are made switched off unless the owner says otherwise (FunctionGraph
 // reference, section 4.1).
 func (c *Catalogue) StartsInactive(code string) bool { return code == "KAFKA" }
+
+// Hook is a Kind whose events are sent to an address of this server.
+type Hook interface {
+	// Take hands a notification over. It gives what to answer its sender, and tells whether the address is one of its own.
+	Take(ctx context.Context, id, key string, body []byte) (answer map[string]any, mine bool, err error)
+}
+
+// Take hands a notification to the kind whose address it came to. Error: CodeNotFound, field "route"; those of Hook and Sink.
+func (c *Catalogue) Take(ctx context.Context, id, key string, body []byte) (map[string]any, error) {
+	for code, k := range c.kinds {
+		h, ok := k.(Hook)
+		if !ok || code != k.Codes()[0] {
+			continue
+		}
+		if answer, mine, err := h.Take(ctx, id, key, body); mine {
+			return answer, err
+		}
+	}
+	return nil, faas.Errorf(faas.CodeNotFound, "route", "there is no trigger at this address")
+}

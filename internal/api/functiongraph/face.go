@@ -32,6 +32,7 @@ type Invoker interface {
 // Config is what the face needs. All of it is required.
 type Config struct {
 	Functions *control.Functions
+	Triggers  *control.Triggers
 	Invoker   Invoker
 	Access    Access
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.
@@ -66,7 +67,7 @@ const maxCodeBody = 72 << 20
 func (a *api) routes() []httpkit.Route {
 	const functions = "/v2/{project_id}/fgs/functions"
 	const function = functions + "/{function_urn}"
-	return []httpkit.Route{
+	return append([]httpkit.Route{
 		{Method: http.MethodPost, Path: functions, Operation: "CreateFunction", MaxBody: maxCodeBody, Handle: a.createFunction},
 		{Method: http.MethodGet, Path: functions, Operation: "ListFunctions", Handle: a.listFunctions},
 		{Method: http.MethodGet, Path: function + "/config", Operation: "ShowFunctionConfig", Handle: a.showFunctionConfig},
@@ -78,7 +79,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodPut, Path: function + "/collect/{state}", Operation: "UpdateFunctionCollectState", Handle: a.updateCollectState},
 		{Method: http.MethodGet, Path: "/v2/{project_id}/fgs/quotas", Operation: "ListQuotas", Handle: a.listQuotas},
 		{Method: http.MethodPost, Path: function + "/invocations", Operation: "InvokeFunction", MaxBody: faas.MaxEventBytes, Handle: a.invokeFunction},
-	}
+	}, a.triggerRoutes()...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

@@ -60,9 +60,9 @@ type entry struct {
 	data     data
 	schedule Schedule
 	next     time.Time
-	place    int         // in the heap; -1 outside
-	owed     []time.Time // to be handed over, the oldest first
-	busy     bool        // a worker has it, or it stands in ready
+	place    int             // in the heap; -1 outside
+	owed     []time.Time     // to be handed over, the oldest first
+	busy     bool            // a worker has it, or it stands in ready
 	gone     context.Context // ends with the entry
 	end      context.CancelFunc
 	idle     chan struct{} // closed while no worker hands anything over for it

@@ -1,0 +1,50 @@
+// Package all is the catalogue of the kinds of triggers: one line for each.
+package all
+
+import (
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/lifecycle"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/trigger"
+	"github.com/hanshu-faas/hanshu/internal/trigger/apig"
+	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
+	"github.com/hanshu-faas/hanshu/internal/trigger/smn"
+	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
+)
+
+// Config is what the kinds need. All of it is required.
+type Config struct {
+	Sink    trigger.Sink
+	Marks   timer.Marks
+	Region  string
+	Gateway *url.URL       // where clients find the data plane
+	Zone    *time.Location // of timers that name none
+	Missed  string         // see package timer
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Kinds are the kinds of triggers, and what of them others ask.
+type Kinds struct {
+	Catalogue *trigger.Catalogue
+	Services  []lifecycle.Named
+	Routes    *apig.Kind
+	Buckets   *obs.Kind
+}
+
+// New makes the kinds.
+func New(cfg Config) Kinds {
+	routes := apig.New(apig.Config{URL: cfg.Gateway})
+	timers := timer.New(timer.Config{Sink: cfg.Sink, Marks: cfg.Marks, Zone: cfg.Zone, Missed: cfg.Missed, Log: cfg.Log, Metrics: cfg.Metrics})
+	buckets := obs.New(obs.Config{Sink: cfg.Sink, Region: cfg.Region, URL: cfg.Gateway.String()})
+	topics := smn.New(smn.Config{Sink: cfg.Sink, Region: cfg.Region, URL: cfg.Gateway.String(), Log: cfg.Log})
+	return Kinds{
+		Catalogue: trigger.NewCatalogue(routes, timers, buckets, topics),
+		Services:  []lifecycle.Named{{Name: "timers", Service: timers}},
+		Routes:    routes,
+		Buckets:   buckets,
+	}
+}
