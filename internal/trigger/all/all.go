@@ -10,7 +10,10 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/trigger"
 	"github.com/hanshu-faas/hanshu/internal/trigger/apig"
+	"github.com/hanshu-faas/hanshu/internal/trigger/kafka"
+	"github.com/hanshu-faas/hanshu/internal/trigger/mqtt"
 	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
+	"github.com/hanshu-faas/hanshu/internal/trigger/rabbitmq"
 	"github.com/hanshu-faas/hanshu/internal/trigger/smn"
 	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
 )
@@ -41,9 +44,15 @@ func New(cfg Config) Kinds {
 	timers := timer.New(timer.Config{Sink: cfg.Sink, Marks: cfg.Marks, Zone: cfg.Zone, Missed: cfg.Missed, Log: cfg.Log, Metrics: cfg.Metrics})
 	buckets := obs.New(obs.Config{Sink: cfg.Sink, Region: cfg.Region, URL: cfg.Gateway.String()})
 	topics := smn.New(smn.Config{Sink: cfg.Sink, Region: cfg.Region, URL: cfg.Gateway.String(), Log: cfg.Log})
+	streams := kafka.New(kafka.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
+	exchanges := rabbitmq.New(rabbitmq.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
+	devices := mqtt.New(mqtt.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
 	return Kinds{
-		Catalogue: trigger.NewCatalogue(routes, timers, buckets, topics),
-		Services:  []lifecycle.Named{{Name: "timers", Service: timers}},
+		Catalogue: trigger.NewCatalogue(routes, timers, buckets, topics, streams, exchanges, devices),
+		Services: []lifecycle.Named{
+			{Name: "timers", Service: timers}, {Name: "Kafka triggers", Service: streams},
+			{Name: "RabbitMQ triggers", Service: exchanges}, {Name: "MQTT triggers", Service: devices},
+		},
 		Routes:    routes,
 		Buckets:   buckets,
 	}
