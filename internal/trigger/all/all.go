@@ -33,6 +33,7 @@ type Config struct {
 // Kinds are the kinds of triggers, and what of them others ask.
 type Kinds struct {
 	Catalogue *trigger.Catalogue
+	each      []trigger.Kind
 	Services  []lifecycle.Named
 	Routes    *apig.Kind
 	Buckets   *obs.Kind
@@ -47,13 +48,17 @@ func New(cfg Config) Kinds {
 	streams := kafka.New(kafka.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
 	exchanges := rabbitmq.New(rabbitmq.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
 	devices := mqtt.New(mqtt.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
+	each := []trigger.Kind{routes, timers, buckets, topics, streams, exchanges, devices}
 	return Kinds{
-		Catalogue: trigger.NewCatalogue(routes, timers, buckets, topics, streams, exchanges, devices),
+		Catalogue: trigger.NewCatalogue(each...), each: each,
 		Services: []lifecycle.Named{
 			{Name: "timers", Service: timers}, {Name: "Kafka triggers", Service: streams},
 			{Name: "RabbitMQ triggers", Service: exchanges}, {Name: "MQTT triggers", Service: devices},
 		},
-		Routes:    routes,
-		Buckets:   buckets,
+		Routes:  routes,
+		Buckets: buckets,
 	}
 }
+
+// Kinds lists the kinds.
+func (k *Kinds) Kinds() []trigger.Kind { return k.each }

@@ -42,7 +42,7 @@ type data struct {
 	Name   string   `json:"name"`
 }
 
-// matcher gives the beginning of the event names that an entry asks for; "" for an entry that is none. The wire form is
+// matcher gives the name, or the group of names, that an entry asks for; "" for an entry that is none. The wire form is
 // s3:ObjectCreated:*, s3:ObjectRemoved:Delete and so on.
 func matcher(entry string) string {
 	if begin, ok := events[entry]; ok {
@@ -55,6 +55,11 @@ func matcher(entry string) string {
 		}
 	}
 	return ""
+}
+
+// matches tells whether an event has a name, or one of a group, which ends in ":".
+func matches(want, name string) bool {
+	return name == want || strings.HasSuffix(want, ":") && strings.HasPrefix(name, want)
 }
 
 // Config is what a Kind needs.
@@ -171,5 +176,5 @@ func (d *data) wants(r *record) bool {
 		key = plain
 	}
 	return r.S3.Bucket.Name == d.Bucket && strings.HasPrefix(key, d.Prefix) && strings.HasSuffix(key, d.Suffix) &&
-		slices.ContainsFunc(d.Events, func(entry string) bool { return strings.HasPrefix(r.EventName, matcher(entry)) })
+		slices.ContainsFunc(d.Events, func(entry string) bool { return matches(matcher(entry), r.EventName) })
 }
