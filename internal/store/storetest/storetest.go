@@ -42,6 +42,11 @@ func Run(t *testing.T, fresh Fresh) {
 		{"reopening finds everything", testReopen},
 		{"several servers open an empty database", testOpenTogether},
 		{"cancelled context", testCancelled},
+		{"triggers", testTriggers},
+		{"updates of triggers", testTriggerUpdates},
+		{"triggers go with their functions", testTriggersGoWithFunctions},
+		{"changes of triggers in order", testTriggerChanges},
+		{"concurrent changes of triggers", testTriggerRace},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}
