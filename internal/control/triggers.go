@@ -114,7 +114,7 @@ func ofKind(err error, kind string) error {
 	if faas.CodeOf(err) != faas.CodeExists {
 		return err
 	}
-	return &faas.Error{Code: faas.CodeExists, Field: "trigger." + kind, Message: "such a " + kind + " trigger exists already", Err: err}
+	return &faas.Error{Code: faas.CodeExists, Field: "trigger." + kind, Message: "a trigger of type " + kind + " like this one exists already", Err: err}
 }
 
 // set checks data, and lays it into t with its secrets sealed.

@@ -44,8 +44,8 @@ func (db *DB) CreateTrigger(ctx context.Context, t *faas.Trigger, most int) erro
 			return err
 		}
 		added, err := insert(ctx, tx, `insert into triggers (id, seq, project, package, name, qualifier, kind, active, uniq, revision,
-			since_us, fired_us, created_us, modified_us, gone_us, data, sealed)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, 0, $14, $15) on conflict do nothing`,
+			since_us, fired_us, created_us, modified_us, gone_us, data, sealed, made_seq)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, 0, $14, $15, $2) on conflict do nothing`,
 			t.ID, seq, key.Project, key.Package, key.Name, t.Qualifier(), t.Kind, t.Active, orNull(t.Unique),
 			micros(t.Since), micros(t.Fired), micros(t.CreatedAt), micros(t.ModifiedAt), t.Data, t.Sealed)
 		if err == nil && !added {
@@ -150,7 +150,7 @@ func (db *DB) ListTriggers(ctx context.Context, filter faas.TriggerFilter) ([]*f
 
 func triggers(ctx context.Context, q queries, filter faas.TriggerFilter) ([]*faas.Trigger, error) {
 	where, args := matching(filter)
-	rows, err := q.QueryContext(ctx, `select `+triggerColumns+` from triggers where `+where+` order by created_us, id`, args...)
+	rows, err := q.QueryContext(ctx, `select `+triggerColumns+` from triggers where `+where+` order by made_seq`, args...)
 	if err != nil {
 		return nil, err
 	}

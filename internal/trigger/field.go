@@ -50,7 +50,7 @@ func Check(code string, fields []Field, set map[string]any, before map[string]st
 	data := faas.TriggerData{Plain: map[string]any{}}
 	for name := range set {
 		if !slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }) {
-			return data, Bad(code, "event_data of a %s trigger has no field %.60q; it has %s", code, name, names(fields))
+			return data, Bad(code, "event_data of a trigger of type %s has no field %.60q; it has %s", code, name, names(fields))
 		}
 	}
 	for _, f := range fields {
@@ -69,7 +69,7 @@ func Check(code string, fields []Field, set map[string]any, before map[string]st
 		}
 		if value == nil {
 			if f.Need {
-				return data, Bad(code, "event_data.%s must be given for a %s trigger", f.Name, code)
+				return data, Bad(code, "event_data.%s must be given for a trigger of type %s", f.Name, code)
 			}
 			continue
 		}
@@ -91,7 +91,7 @@ func takeSecret(data *faas.TriggerData, code string, f Field, value any, before 
 	}
 	switch {
 	case text == "" && f.Need:
-		return Bad(code, "event_data.%s must be given for a %s trigger", f.Name, code)
+		return Bad(code, "event_data.%s must be given for a trigger of type %s", f.Name, code)
 	case text == "":
 		return nil
 	}

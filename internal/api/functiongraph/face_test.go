@@ -137,6 +137,8 @@ func TestOperations(t *testing.T) {
 	require.Equal(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
 		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState", "ListQuotas", "InvokeFunction",
+		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
+		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

@@ -11,6 +11,7 @@ insert into trigger_changes (one, seq) values (1, 0);
 create table triggers (
     id          text primary key,
     seq         bigint not null unique,
+    made_seq    bigint not null,
     project     text not null,
     package     text not null,
     name        text not null,
