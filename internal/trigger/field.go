@@ -3,6 +3,7 @@ package trigger
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ func Bad(code, format string, args ...any) error {
 // taken from before. Error: CodeInvalid, field "event_data.<code>".
 func Check(code string, fields []Field, set map[string]any, before map[string]string) (faas.TriggerData, error) {
 	data := faas.TriggerData{Plain: map[string]any{}}
-	for name := range set {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if !slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }) {
 			return data, Bad(code, "event_data of a trigger of type %s has no field %.60q; it has %s", code, name, names(fields))
 		}
