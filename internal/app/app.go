@@ -159,7 +159,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
-		admin.New(s.adminConfig(identities, recent, catalogue, counters)),
+		admin.New(s.adminConfig(identities, recent, catalogue, counters, triggers.Buckets)),
 	)
 	if err != nil {
 		return err

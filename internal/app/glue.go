@@ -15,6 +15,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
 )
 
 // runtimes shows control the catalogue.
@@ -55,10 +56,10 @@ func (all *changes) FunctionChanged(key faas.FunctionKey) {
 	}
 }
 
-func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
+func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Runs: recent, WriteMetrics: counters.Write,
+		Permissions: p, Runs: recent, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

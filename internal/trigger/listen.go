@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -164,17 +163,19 @@ func (b *Batch) deliver(ctx context.Context, i, j int, make Event) error {
 	if err != nil {
 		return err
 	}
+	if len(event) > faas.MaxEventBytes && j-i > 1 {
+		return b.halves(ctx, i, j, make)
+	}
 	job := NewJob(b.trigger, b.listeners.cfg.Source, event, dedup)
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
-		err := b.listeners.cfg.Sink.Enqueue(ctx, job)
+		err := b.enqueue(ctx, job)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case faas.CodeOf(err) == faas.CodeTooLarge && j-i > 1:
-			middle := (i + j) / 2
-			return errors.Join(b.deliver(ctx, i, middle, make), b.deliver(ctx, middle, j, make))
+			return b.halves(ctx, i, j, make)
 		case Hopeless(err):
 			b.listeners.dropped.Inc()
 			b.log.Error("a message is left out", "messages", j-i, "err", err)
@@ -186,6 +187,23 @@ func (b *Batch) deliver(ctx context.Context, i, j int, make Event) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// halves hands a batch over as two, in order.
+func (b *Batch) halves(ctx context.Context, i, j int, make Event) error {
+	middle := (i + j) / 2
+	if err := b.deliver(ctx, i, middle, make); err != nil {
+		return err
+	}
+	return b.deliver(ctx, middle, j, make)
+}
+
+// enqueue refuses what no function could be given.
+func (b *Batch) enqueue(ctx context.Context, job faas.Job) error {
+	if len(job.Event) > faas.MaxEventBytes {
+		return faas.Errorf(faas.CodeTooLarge, "event", "the event has %d bytes, over the limit of %d", len(job.Event), faas.MaxEventBytes)
+	}
+	return b.listeners.cfg.Sink.Enqueue(ctx, job)
 }
 
 // Dialer gives a dialer for brokers' addresses, which owners of functions choose: it refuses those that no broker has, such as the
