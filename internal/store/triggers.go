@@ -47,7 +47,7 @@ func (db *DB) CreateTrigger(ctx context.Context, t *faas.Trigger, most int) erro
 			since_us, fired_us, created_us, modified_us, gone_us, data, sealed, made_seq)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, 0, $14, $15, $2) on conflict do nothing`,
 			t.ID, seq, key.Project, key.Package, key.Name, t.Qualifier(), t.Kind, t.Active, orNull(t.Unique),
-			micros(t.Since), micros(t.Fired), micros(t.CreatedAt), micros(t.ModifiedAt), t.Data, t.Sealed)
+			orZero(t.Since), orZero(t.Fired), orZero(t.CreatedAt), orZero(t.ModifiedAt), t.Data, t.Sealed)
 		if err == nil && !added {
 			return triggerExists(t)
 		}
@@ -76,15 +76,15 @@ func orNull(text string) any {
 	return text
 }
 
-// micros keeps the zero time apart from the others: it is 0.
-func micros(t time.Time) int64 {
+// orZero gives microseconds, and keeps the zero time apart from the others: it is 0.
+func orZero(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMicro()
 }
 
-func fromMicros(us int64) time.Time {
+func zeroOr(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
 	}
@@ -130,7 +130,7 @@ func (db *DB) UpdateTrigger(ctx context.Context, project, id string, change func
 		}
 		_, err = tx.ExecContext(ctx, `update triggers set seq = $1, active = $2, uniq = $3, revision = $4, since_us = $5,
 			modified_us = $6, data = $7, sealed = $8 where id = $9`,
-			seq, t.Active, orNull(t.Unique), t.Revision, micros(t.Since), micros(t.ModifiedAt), t.Data, t.Sealed, t.ID)
+			seq, t.Active, orNull(t.Unique), t.Revision, orZero(t.Since), orZero(t.ModifiedAt), t.Data, t.Sealed, t.ID)
 		return err
 	})
 	if err != nil {
@@ -203,7 +203,7 @@ func scanTrigger(row interface{ Scan(...any) error }) (faas.TriggerChange, error
 	} else {
 		t.Key.Version = qualifier
 	}
-	t.Since, t.Fired, t.CreatedAt, t.ModifiedAt = fromMicros(since), fromMicros(fired), fromMicros(created), fromMicros(modified)
+	t.Since, t.Fired, t.CreatedAt, t.ModifiedAt = zeroOr(since), zeroOr(fired), zeroOr(created), zeroOr(modified)
 	c.Gone = gone != 0
 	return c, nil
 }
