@@ -193,7 +193,7 @@ func (b *bench) exchange(t *testing.T, text string) string {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%d\n", w.Code)
 	for _, name := range slices.Sorted(maps(w.Header())) {
-		if name != "Content-Security-Policy" {
+		if name != "Content-Security-Policy" && name != "Content-Length" {
 			fmt.Fprintf(&out, "%s: %s\n", name, strings.Join(w.Header()[name], " | "))
 		}
 	}
