@@ -18,6 +18,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
 )
 
 // runtimes shows control the catalogue.
@@ -73,10 +74,10 @@ func noteIn(recent *invoke.Recent) func(*faas.Function, string, time.Time, *faas
 	}
 }
 
-func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
+func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Runs: recent, WriteMetrics: counters.Write,
+		Permissions: p, Runs: recent, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{
