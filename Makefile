@@ -16,6 +16,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 PROGRAMS := $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 INIT     := internal/sandbox/native/init
 INITBIN  := internal/sandbox/native/initbin/hanshu-init-$(GOARCH)
+JAVA     := internal/lang/java
 LINT     := .cache/bin/golangci-lint-v2.15.0
 
 .PHONY: help
@@ -29,7 +30,7 @@ deps: ## check, and as root install, what the build and the tests need
 .PHONY: build
 build: ## build the programs into bin
 	@test/deps.sh build
-	@$(MAKE) --no-print-directory init $(PROGRAMS)
+	@$(MAKE) --no-print-directory init worker $(PROGRAMS)
 
 # The first process of a sandbox. It is embedded in the server, so it is built before everything that compiles the server,
 # tests included. Go's own cache knows when there is nothing to do.
@@ -38,8 +39,21 @@ init:
 	@mkdir -p $(dir $(INITBIN))
 	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(INITBIN) ./$(INIT)
 
+# What runs functions in Java is embedded too, compiled. Without a Java compiler the server is built without it, and says so
+# when it is asked for Java.
+.PHONY: worker
+worker:
+	@if command -v javac >/dev/null; then $(MAKE) --no-print-directory $(JAVA)/dist/worker.jar; \
+	else rm -rf $(JAVA)/dist/*; echo "no javac, so this build will run no functions in Java (Debian: default-jdk-headless)"; fi
+
+$(JAVA)/dist/worker.jar: $(shell find $(JAVA)/worker -type f) Makefile
+	@rm -rf .cache/java $(JAVA)/dist/* && mkdir -p .cache/java
+	javac -Xlint:-options --release 8 -encoding UTF-8 -d .cache/java $$(find $(JAVA)/worker -name '*.java')
+	@mv .cache/java/warm $(JAVA)/dist/ && mkdir $(JAVA)/dist/warm/warm && mv $(JAVA)/dist/warm/*.class $(JAVA)/dist/warm/warm/
+	jar cfm $@ $(JAVA)/worker/manifest.txt -C .cache/java .
+
 .PHONY: $(PROGRAMS)
-$(PROGRAMS): bin/%: init
+$(PROGRAMS): bin/%: init worker
 	$(STATIC) -ldflags="$(LDFLAGS)" -o $@ ./cmd/$*
 
 .PHONY: run
@@ -49,12 +63,13 @@ run: ## build, then start a server on 127.0.0.1:8080 (LISTEN=, DATA=)
 	@exec bin/hanshu serve --listen $(LISTEN) --data-dir $(DATA)
 
 .PHONY: test
-test: build ## run every test; ends with a summary
+test: ## run every test; ends with a summary
 	@test/deps.sh
+	@$(MAKE) --no-print-directory build
 	@test/run.sh
 
 .PHONY: lint
-lint: init $(LINT) ## gofmt, go vet, golangci-lint and the walls
+lint: init worker $(LINT) ## gofmt, go vet, golangci-lint and the walls
 	@unformatted=$$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.cache/*' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted by gofmt:\n%s\n' "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -71,7 +86,7 @@ bench: build ## measure beside the floors, side by side in one run
 	$(GO) run ./bench
 
 .PHONY: fuzz
-fuzz: init ## run each fuzz target for FUZZTIME (5s)
+fuzz: init worker ## run each fuzz target for FUZZTIME (5s)
 	@$(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r package; do \
 	  { $(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true; } | while read -r target; do \
 	    echo "== $$package $$target"; \
@@ -81,4 +96,4 @@ fuzz: init ## run each fuzz target for FUZZTIME (5s)
 
 .PHONY: clean
 clean: ## remove what the build and the tests left, but not a server's data
-	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* test/node/node_modules
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(JAVA)/dist/* test/node/node_modules

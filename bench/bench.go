@@ -30,6 +30,7 @@ type options struct {
 	queued    int64
 	only      string
 	json      string
+	fresh     bool // fresh functions only
 }
 
 // bench is one run.
@@ -40,6 +41,7 @@ type bench struct {
 	echo   *place
 	langs  []*measured
 	goCold coldTimes
+	fork   forkTimes
 	queue  *queued
 
 	ready, called, loaded memory // of the server
@@ -100,7 +102,11 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if b.ready, err = memoryOf(b.server.pid()); err != nil {
 		return nil, err
 	}
-	for _, l := range languages() {
+	java, err := javaLanguage(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range append(languages(), java...) {
 		m, stop, err := b.prepare(ctx, l)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Title, err)
@@ -120,7 +126,11 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.cold(ctx, opts.cold); err != nil {
 		return nil, err
 	}
-	return b, b.measureQueue(ctx)
+	b.server.stop() // what follows has servers of its own, and the machine to itself
+	if err := b.measureQueue(ctx); err != nil {
+		return nil, err
+	}
+	return b, b.forks(ctx, dir)
 }
 
 // program is the file name of its interpreter.

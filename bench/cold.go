@@ -24,7 +24,11 @@ func freshFunctions(ctx context.Context, s *server, m *measured, n int) ([]targe
 	targets := make([]target, n)
 	for i := range targets {
 		var err error
-		if targets[i], err = s.create(ctx, m.language, m.runtime.Name, fmt.Sprintf("fresh-%s-%d", m.Command, i)); err != nil {
+		l := m.language // code of its own, so that it has to be unpacked
+		if l.Comment != "" {
+			l.Source = fmt.Sprintf("%s%s %d\n", l.Source, l.Comment, i)
+		}
+		if targets[i], err = s.create(ctx, l, m.runtime.Name, fmt.Sprintf("fresh-%s-%d", m.Command, i)); err != nil {
 			return nil, err
 		}
 	}

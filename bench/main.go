@@ -82,6 +82,7 @@ func parseFlags(args []string) (options, error) {
 	flags.Int64Var(&o.queued, "queued", 200_000, "`number` of jobs that wait when the server is weighed")
 	flags.StringVar(&o.only, "only", "", "measure this part alone: queue")
 	flags.StringVar(&o.binary, "bin", "bin/hanshu", "the `program` that is measured")
+	flags.BoolVar(&o.fresh, "fresh", false, "measure fresh functions only")
 	flags.StringVar(&o.json, "json", "", "write all figures to a `file` too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -96,6 +97,9 @@ func parseFlags(args []string) (options, error) {
 }
 
 func run(ctx context.Context, opts options, out, log io.Writer) error {
+	if opts.fresh {
+		return runFresh(ctx, opts, out, log)
+	}
 	began := time.Now()
 	b, err := measure(ctx, opts, log)
 	if err != nil {

@@ -42,6 +42,7 @@ func (b *bench) rows() []row {
 		}
 	}
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
+	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
 	rows = append(rows, b.queue.rows()...)
 	judge(rows, aims())

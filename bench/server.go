@@ -41,14 +41,14 @@ type server struct {
 }
 
 // startServer starts the program in an environment, under a new data directory in dir, and waits until it is ready.
-func startServer(ctx context.Context, env []string, binary, dir string) (*server, error) {
+func startServer(ctx context.Context, env []string, binary, dir string, more ...string) (*server, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	began := time.Now()
-	p, err := start(ctx, env, binary, "serve", "--listen", address, "--data-dir", data)
+	p, err := start(ctx, env, binary, append([]string{"serve", "--listen", address, "--data-dir", data}, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("%w; `make build` makes it", err)
 	}
@@ -211,9 +211,10 @@ func (s *server) create(ctx context.Context, l language, runtime, name string) (
 	var made struct {
 		URN string `json:"func_urn"`
 	}
+	kind, file := l.code()
 	err := s.api(ctx, http.MethodPost, "/v2/"+s.ProjectID+"/fgs/functions", map[string]any{
 		"func_name": name, "package": "default", "runtime": runtime, "handler": l.Handler, "timeout": functionTime,
-		"memory_size": memorySize, "code_type": "inline", "func_code": map[string]any{"file": []byte(l.Source)},
+		"memory_size": memorySize, "code_type": kind, "func_code": map[string]any{"file": file},
 	}, &made)
 	if err != nil {
 		return target{}, err

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), c, args[0], runtime) },
 	}
-	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15 or PHP8.3; 'hanshu runtimes' lists them")
+	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15, PHP8.3 or Java17; 'hanshu runtimes' lists them")
 	return cmd
 }
 
@@ -38,7 +39,29 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 type language struct{ prefix, ending string }
 
 func languages() []language {
-	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}}
+	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}, {javaPrefix, ".java"}}
+}
+
+// javaPrefix begins the names of the runtimes whose functions are compiled before they are sent.
+const javaPrefix = "Java"
+
+// example is what new lays into a folder.
+type example struct {
+	source  string // as it is named among the examples
+	path    string // where it goes
+	handler string
+	ignore  string // what deploy is to leave out; "" for nothing
+	next    func(folder, runtime string) string
+}
+
+func (c *cli) example(l language) example {
+	if l.prefix == javaPrefix {
+		return example{source: "Hello.java", path: "src/example/Hello.java", handler: "example.Hello.handle", ignore: "src/\n", next: func(folder, runtime string) string {
+			release := strings.TrimPrefix(runtime, javaPrefix)
+			return fmt.Sprintf("javac --release %s -d %s %s && %s", release, quote(folder), quote(filepath.Join(folder, "src/example/Hello.java")), c.self("deploy", folder))
+		}}
+	}
+	return example{source: "index" + l.ending, path: "index" + l.ending, handler: "index.handler", next: func(folder, _ string) string { return c.self("deploy", folder) }}
 }
 
 func runNew(ctx context.Context, c *cli, name, runtime string) error {
@@ -51,16 +74,16 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 			return err
 		}
 	}
-	ending := ""
+	var ex example
 	for _, l := range languages() {
 		if _, ok := runtimeVersion(runtime, l.prefix); ok {
-			ending = l.ending
+			ex = c.example(l)
 		}
 	}
-	if ending == "" {
-		return usagef("there is no example for runtime %.60q; take one of Python, Node.js or PHP", runtime)
+	if ex.source == "" {
+		return usagef("there is no example for runtime %.60q; take one of Python, Node.js, PHP or Java", runtime)
 	}
-	files, err := writeExample(name, runtime, "index"+ending)
+	files, err := writeExample(name, runtime, ex)
 	if err != nil {
 		return err
 	}
@@ -68,7 +91,7 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 		c.printJSON(map[string]any{"name": name, "folder": name, "runtime": runtime, "files": files})
 		return nil
 	}
-	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, c.self("deploy", name))
+	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, ex.next(name, runtime))
 	return nil
 }
 
@@ -87,34 +110,41 @@ func (c *cli) defaultRuntime(ctx context.Context, prefix string) (string, error)
 }
 
 // writeExample makes the folder and its files, and leaves nothing behind when it cannot.
-func writeExample(folder, runtime, source string) ([]string, error) {
+func writeExample(folder, runtime string, ex example) ([]string, error) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, usagef("%s is there already, and is left as it is", folder)
 		}
 		return nil, err
 	}
-	files, err := fillExample(folder, runtime, source)
+	files, err := fillExample(folder, runtime, ex)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return files, nil
 }
 
-func fillExample(folder, runtime, source string) ([]string, error) {
-	code, err := examples.ReadFile("examples/" + source)
+func fillExample(folder, runtime string, ex example) ([]string, error) {
+	code, err := examples.ReadFile("examples/" + ex.source)
 	if err != nil {
 		return nil, err
 	}
 	described, err := json.MarshalIndent(manifest{
-		Name: folder, Runtime: runtime, Handler: "index.handler", MemorySize: defaultMemory, Timeout: defaultTimeout,
+		Name: folder, Runtime: runtime, Handler: ex.handler, MemorySize: defaultMemory, Timeout: defaultTimeout,
 		UserData: map[string]string{"GREETING": "Hello"},
 	}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	files := []string{filepath.Join(folder, source), filepath.Join(folder, manifestName)}
-	for i, text := range [][]byte{code, append(described, '\n')} {
+	files := []string{filepath.Join(folder, ex.path), filepath.Join(folder, manifestName)}
+	texts := [][]byte{code, append(described, '\n')}
+	if ex.ignore != "" {
+		files, texts = append(files, filepath.Join(folder, ignoreName)), append(texts, []byte(ex.ignore))
+	}
+	for i, text := range texts {
+		if err := os.MkdirAll(filepath.Dir(files[i]), 0o755); err != nil {
+			return nil, err
+		}
 		if err := os.WriteFile(files[i], text, 0o644); err != nil {
 			return nil, err
 		}

@@ -42,6 +42,7 @@ var (
 	_ invoke.Functions      = (*store.DB)(nil)
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
+	_ pool.Versions         = (*store.DB)(nil)
 	_ invoke.Runner         = (*pool.Pool)(nil)
 	_ control.AsyncStore    = (*store.DB)(nil)
 	_ queue.Store           = (*store.DB)(nil)
@@ -137,16 +138,17 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
-		Region: s.cfg.Region,
-	})
-	instances := pool.New(pool.Config{
-		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
-		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, IdleTimeout: s.cfg.IdleTimeout,
-		Log: s.log, Metrics: counters,
+		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
-	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, Metrics: counters})
-	*follow = changes{invoker, instances}
+	instances := pool.New(pool.Config{
+		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
+		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
+		Log: s.log, Metrics: counters,
+	})
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
+	*follow = changes{prepare{instances}, invoker, instances}
 	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
 	jobs := queue.New(queue.Config{
 		Store: db, Invoker: jobInvoker{invoker}, Policies: jobPolicies{async, db}, Deliverer: deliverer{fetcher, async},
@@ -205,6 +207,14 @@ func (s *Server) Routes() []httpkit.RouteInfo { return s.mux.Routes() }
 
 // Handler answers requests as the listener does.
 func (s *Server) Handler() http.Handler { return s.mux }
+
+// prepared is what pool.Config wants: there 0 is the default.
+func prepared(cfg config.Config) int {
+	if cfg.Prepared < 1 {
+		return -1
+	}
+	return cfg.Prepared
+}
 
 func databaseURL(cfg config.Config) string {
 	if cfg.DB != "" {

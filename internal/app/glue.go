@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/hanshu-faas/hanshu/internal/api/admin"
 	"github.com/hanshu-faas/hanshu/internal/config"
 	"github.com/hanshu-faas/hanshu/internal/control"
@@ -15,6 +17,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/pool"
 )
 
 // runtimes shows control the catalogue.
@@ -32,6 +35,9 @@ func (r runtimes) SourceFile(runtime, handler string) (string, error) {
 	found, err := r.catalogue.Resolve(runtime)
 	if err != nil {
 		return "", err
+	}
+	if found.Language.SourceFile == nil {
+		return "", faas.Errorf(faas.CodeInvalid, "code_type", "%s runs classes that have been compiled; send a jar, or a zip of classes and jars", runtime)
 	}
 	return found.Language.SourceFile(handler), nil
 }
@@ -52,6 +58,18 @@ type changes []control.Changes
 func (all *changes) FunctionChanged(key faas.FunctionKey) {
 	for _, c := range *all {
 		c.FunctionChanged(key)
+	}
+}
+
+// prepare has reserved instances of a change warm before anybody else hears of the change.
+type prepare struct{ instances *pool.Pool }
+
+func (p prepare) FunctionChanged(key faas.FunctionKey) { p.instances.Prepare(key) }
+
+// noteIn keeps what instances do outside calls among the runs of their functions.
+func noteIn(recent *invoke.Recent) func(*faas.Function, string, time.Time, *faas.Result) {
+	return func(f *faas.Function, source string, begun time.Time, res *faas.Result) {
+		recent.Note(f.Key(), uuid.NewString(), source, begun, res)
 	}
 }
 

@@ -31,13 +31,17 @@ type Opener interface {
 	Open(ctx context.Context, digest string) (io.ReadCloser, error)
 }
 
-// Cache keeps packages unpacked in folders, ready to run from. They survive restarts.
+// Cache keeps packages unpacked in folders, ready to run from. They survive restarts of the server, however it ended, and
+// are made anew after one of the host: the store has them durable, and to bring each to disk twice would make every first
+// call wait for the disk.
 //
-// On disk: <key>/code is the folder, <key>/bytes holds its size and, as modification time, its last use. A tree is made
-// under tmp/, made durable as a whole and then renamed, so that <key> is there either whole or not at all.
+// On disk: <key>/code is the folder, <key>/bytes holds its size, the host's boot in which it was made and, as
+// modification time, its last use. A tree is made under tmp/ and then renamed, so that <key> is there either whole or
+// not at all for as long as the host runs; what another boot has left may be torn.
 type Cache struct {
 	cfg   CacheConfig
 	blobs Opener
+	boot  string // "" makes every start one of the host
 
 	mu    sync.Mutex
 	trees map[string]*tree
@@ -61,7 +65,7 @@ const (
 
 // NewCache opens the cache in a folder with what earlier runs left there whole.
 func NewCache(cfg CacheConfig, blobs Opener) (*Cache, error) {
-	c := &Cache{cfg: cfg, blobs: blobs, trees: make(map[string]*tree)}
+	c := &Cache{cfg: cfg, blobs: blobs, boot: bootID(), trees: make(map[string]*tree)}
 	if err := c.load(); err != nil {
 		return nil, fmt.Errorf("blob: open cache %s: %w", cfg.Dir, err)
 	}
@@ -83,8 +87,8 @@ func (c *Cache) load() error {
 		if key == tmpFolder {
 			continue
 		}
-		bytes, used, err := readSize(filepath.Join(c.cfg.Dir, key, bytesFile))
-		if err != nil { // someone has taken it apart
+		bytes, boot, used, err := readSize(filepath.Join(c.cfg.Dir, key, bytesFile))
+		if err != nil || boot == "" || boot != c.boot { // someone has taken it apart, or a crash of the host may have
 			if err := os.RemoveAll(filepath.Join(c.cfg.Dir, key)); err != nil {
 				return err
 			}
@@ -97,17 +101,18 @@ func (c *Cache) load() error {
 	return nil
 }
 
-func readSize(path string) (bytes int64, used time.Time, err error) {
+func readSize(path string) (bytes int64, boot string, used time.Time, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return 0, time.Time{}, err
+		return 0, "", time.Time{}, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, time.Time{}, err
+		return 0, "", time.Time{}, err
 	}
-	bytes, err = strconv.ParseInt(string(text), 10, 64)
-	return bytes, info.ModTime(), err
+	size, boot, _ := strings.Cut(string(text), " ")
+	bytes, err = strconv.ParseInt(size, 10, 64)
+	return bytes, boot, info.ModTime(), err
 }
 
 // Dir gives the folder in which a package lies unpacked: files 0644 or 0755, folders 0755, owned by this process. It may be
@@ -327,12 +332,9 @@ func layZip(ctx context.Context, r io.Reader, work, code string) (Contents, erro
 	return unpackZip(ctx, f, size, code, packageLimits)
 }
 
-// install makes a finished tree durable and puts it in its place.
+// install puts a finished tree in its place.
 func (c *Cache) install(work string, t *tree) error {
-	if err := os.WriteFile(filepath.Join(work, bytesFile), strconv.AppendInt(nil, t.bytes, 10), 0o644); err != nil {
-		return err
-	}
-	if err := syncTree(work); err != nil {
+	if err := os.WriteFile(filepath.Join(work, bytesFile), []byte(strconv.FormatInt(t.bytes, 10)+" "+c.boot), 0o644); err != nil {
 		return err
 	}
 	place := filepath.Join(c.cfg.Dir, t.key)
@@ -345,8 +347,5 @@ func (c *Cache) install(work string, t *tree) error {
 		defer os.RemoveAll(aside)
 		err = os.Rename(work, place)
 	}
-	if err != nil {
-		return err
-	}
-	return syncFolder(c.cfg.Dir)
+	return err
 }

@@ -29,7 +29,11 @@ type Config struct {
 
 	Sandbox      string        // SandboxAuto, SandboxNative or SandboxNone
 	MaxInstances int           // instances of all functions together
+	Prepared     int           // booted workers that wait for a function, of one interpreter, at most
 	IdleTimeout  time.Duration // after which an unused instance ends
+	FreezeAfter  time.Duration // after which an unused instance is frozen, where the host can; 0 for never
+	QueueWait    time.Duration // the longest a call waits for an instance
+	QueueLength  int           // calls that wait for one function
 
 	// AllowPrivateCodeURLs are addresses (CIDR or IP) and host names that code may be pulled from although they are private.
 	AllowPrivateCodeURLs []string
@@ -68,7 +72,8 @@ func Defaults() Config { return defaults(os.LookupEnv, os.Geteuid()) }
 func defaults(lookup func(string) (string, bool), uid int) Config {
 	return Config{
 		Listen: "127.0.0.1:8080", DataDir: defaultDataDir(lookup, uid), Region: "local-1",
-		Sandbox: SandboxAuto, MaxInstances: 100, IdleTimeout: time.Minute,
+		Sandbox: SandboxAuto, MaxInstances: 100, Prepared: 64, IdleTimeout: time.Minute,
+		FreezeAfter: time.Second, QueueWait: 30 * time.Second, QueueLength: 10_000,
 		LogLevel: "info", LogFormat: "text",
 		QuotaFunctions: 400, QuotaCodeBytes: 10 << 30,
 	}
@@ -106,7 +111,11 @@ func (c *Config) Validate() error {
 	check(regionName.MatchString(c.Region), "--region: %q must be lower-case letters, digits and '-', starting with a letter, at most 63", c.Region)
 	check(slices.Contains([]string{SandboxAuto, SandboxNative, SandboxNone}, c.Sandbox), "--sandbox: %q must be auto, native or none", c.Sandbox)
 	check(c.MaxInstances >= 1 && c.MaxInstances <= 100_000, "--max-instances: %d must be 1 to 100000", c.MaxInstances)
+	check(c.Prepared >= 0 && c.Prepared <= 1000, "--prepared: %d must be 0 to 1000", c.Prepared)
 	check(c.IdleTimeout >= time.Second && c.IdleTimeout <= 24*time.Hour, "--idle-timeout: %v must be 1s to 24h", c.IdleTimeout)
+	check(c.FreezeAfter == 0 || c.FreezeAfter >= 10*time.Millisecond && c.FreezeAfter <= 24*time.Hour, "--freeze-after: %v must be 0 (never) or 10ms to 24h", c.FreezeAfter)
+	check(c.QueueWait >= 10*time.Millisecond && c.QueueWait <= time.Hour, "--queue-wait: %v must be 10ms to 1h", c.QueueWait)
+	check(c.QueueLength >= 1 && c.QueueLength <= 1_000_000, "--queue-length: %d must be 1 to 1000000", c.QueueLength)
 	check(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "--log-level: %q must be debug, info, warn or error", c.LogLevel)
 	check(c.LogFormat == "text" || c.LogFormat == "json", "--log-format: %q must be text or json", c.LogFormat)
 	check(c.QuotaFunctions >= 1, "--quota-functions: %d must be at least 1", c.QuotaFunctions)

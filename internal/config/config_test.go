@@ -71,6 +71,10 @@ func TestValidate(t *testing.T) {
 		{"none", func(c *Config) { c.Sandbox = SandboxNone }, ""},
 		{"instances", func(c *Config) { c.MaxInstances = 0 }, "--max-instances"},
 		{"idle", func(c *Config) { c.IdleTimeout = 0 }, "--idle-timeout"},
+		{"freeze", func(c *Config) { c.FreezeAfter = time.Millisecond }, "--freeze-after"},
+		{"never freeze", func(c *Config) { c.FreezeAfter = 0 }, ""},
+		{"queue wait", func(c *Config) { c.QueueWait = 0 }, "--queue-wait"},
+		{"queue length", func(c *Config) { c.QueueLength = 0 }, "--queue-length"},
 		{"level", func(c *Config) { c.LogLevel = "loud" }, "--log-level"},
 		{"format", func(c *Config) { c.LogFormat = "xml" }, "--log-format"},
 		{"quota", func(c *Config) { c.QuotaFunctions = 0 }, "--quota-functions"},
@@ -105,13 +109,14 @@ func TestValidate(t *testing.T) {
 
 func TestFromEnv(t *testing.T) {
 	c, err := FromEnv(env("HOME", "/h", "PATH", "/bin", "HANSHU_LISTEN", "0.0.0.0:80", "HANSHU_DATA_DIR", "/d", "HANSHU_DEV", "true", "HANSHU_DB", "postgres://h/d",
-		"HANSHU_REGION", "r", "HANSHU_SANDBOX", "none", "HANSHU_MAX_INSTANCES", "7", "HANSHU_IDLE_TIMEOUT", "5m",
+		"HANSHU_REGION", "r", "HANSHU_SANDBOX", "none", "HANSHU_MAX_INSTANCES", "7", "HANSHU_PREPARED", "5", "HANSHU_IDLE_TIMEOUT", "5m",
+		"HANSHU_FREEZE_AFTER", "2s", "HANSHU_QUEUE_WAIT", "3s", "HANSHU_QUEUE_LENGTH", "4",
 		"HANSHU_ALLOW_PRIVATE_CODE_URLS", "10.0.0.0/8, git.corp,", "HANSHU_S3_ENDPOINT", "http://s3", "HANSHU_S3_REGION", "z",
 		"HANSHU_S3_ACCESS_KEY", "a", "HANSHU_S3_SECRET_KEY", "b", "HANSHU_S3_PATH_STYLE", "1", "HANSHU_S3_BUCKETS", "c", "HANSHU_LOG_LEVEL", "debug",
 		"HANSHU_LOG_FORMAT", "json", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9"))
 	require.NoError(t, err)
-	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r", Sandbox: "none", MaxInstances: 7,
-		IdleTimeout: 5 * time.Minute, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
+	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r", Sandbox: "none", MaxInstances: 7, Prepared: 5,
+		IdleTimeout: 5 * time.Minute, FreezeAfter: 2 * time.Second, QueueWait: 3 * time.Second, QueueLength: 4, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
 		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin"}
 	require.Equal(t, want, c)
 	for i := range reflect.TypeFor[Config]().NumField() {

@@ -39,7 +39,19 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 		c.MaxInstances = n
 		return noNumber(err)
 	})
+	take("HANSHU_PREPARED", func(s string) error {
+		n, err := strconv.Atoi(s)
+		c.Prepared = n
+		return noNumber(err)
+	})
 	take("HANSHU_IDLE_TIMEOUT", duration(&c.IdleTimeout))
+	take("HANSHU_FREEZE_AFTER", duration(&c.FreezeAfter))
+	take("HANSHU_QUEUE_WAIT", duration(&c.QueueWait))
+	take("HANSHU_QUEUE_LENGTH", func(s string) error {
+		n, err := strconv.Atoi(s)
+		c.QueueLength = n
+		return noNumber(err)
+	})
 	take("HANSHU_ALLOW_PRIVATE_CODE_URLS", list(&c.AllowPrivateCodeURLs))
 	take("HANSHU_S3_ENDPOINT", text(&c.S3.Endpoint))
 	take("HANSHU_S3_REGION", text(&c.S3.Region))

@@ -23,7 +23,7 @@ type Runtimes interface {
 	Notice(runtime string) string
 }
 
-// FunctionsConfig is what Functions needs. All of it is required but Now.
+// FunctionsConfig is what Functions needs. All of it is required but MaxReserved and Now.
 type FunctionsConfig struct {
 	Store    FunctionStore
 	Packages PackageStore
@@ -32,8 +32,10 @@ type FunctionsConfig struct {
 	Changes  Changes
 	Runtimes Runtimes
 	Quota    faas.Quota
-	Region   string
-	Now      func() time.Time // nil means time.Now
+	// MaxReserved bounds the reserved instances of all functions together; 0 for no bound.
+	MaxReserved int
+	Region      string
+	Now         func() time.Time // nil means time.Now
 }
 
 // Functions are the use cases on functions: make, read, change, remove. A change is whole or not at all: the package is

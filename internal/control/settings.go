@@ -27,6 +27,9 @@ type Settings struct {
 
 	InitHandler    *string
 	InitTimeoutSec *int
+	StopHandler    *string
+	StopTimeoutSec *int
+	BeatHandler    *string
 
 	// UserData and EncryptedUserData are JSON objects as text: see ParseVariables.
 	UserData          *string
@@ -69,6 +72,8 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.MemoryMB, set.MemoryMB)
 	assign(&spec.TmpMB, set.TmpMB)
 	assign(&spec.InitHandler, set.InitHandler)
+	assign(&spec.StopHandler, set.StopHandler)
+	assign(&spec.BeatHandler, set.BeatHandler)
 	assign(&spec.MaxInstances, set.MaxInstances)
 	assign(&spec.RequestsPer, set.RequestsPer)
 	assign(&spec.DynamicMemory, set.DynamicMemory)
@@ -82,7 +87,13 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	if err := setSeconds(&spec.InitTimeout, set.InitTimeoutSec, "initializer_timeout", 0, faas.MaxInitTimeout); err != nil {
 		return err
 	}
+	if err := setSeconds(&spec.StopTimeout, set.StopTimeoutSec, "pre_stop_timeout", 0, faas.MaxStopTimeout); err != nil {
+		return err
+	}
 	if err := s.checkLanguage(f, was); err != nil {
+		return err
+	}
+	if err := s.checkHooks(spec, &was); err != nil {
 		return err
 	}
 	if err := spec.Check(); err != nil {
@@ -119,29 +130,21 @@ func setSeconds(to *time.Duration, seconds *int, field string, low, high time.Du
 	return nil
 }
 
-// checkLanguage holds runtime and handlers to the language, but only when one of them changed: a function whose
+// checkLanguage holds runtime and handler to the language, but only when one of them changed: a function whose
 // language was removed from the host can still be described anew.
 //
 // Bare source lies under the name that its handler asks for. It follows when the handler changes, as clients send new code
 // first and the new handler second.
 func (s *Functions) checkLanguage(f *faas.Function, was faas.Spec) error {
 	spec := &f.Spec
-	if spec.Runtime == was.Runtime && spec.Handler == was.Handler && spec.InitHandler == was.InitHandler {
+	if spec.Runtime == was.Runtime && spec.Handler == was.Handler {
 		return nil
 	}
 	if spec.Handler == "" || utf8.RuneCountInString(spec.Handler) > maxHandler {
 		return faas.Errorf(faas.CodeInvalid, "handler", "handler must have 1 to %d characters", maxHandler)
 	}
-	if utf8.RuneCountInString(spec.InitHandler) > maxHandler {
-		return faas.Errorf(faas.CodeInvalid, "initializer_handler", "initializer_handler must have at most %d characters", maxHandler)
-	}
 	if err := s.cfg.Runtimes.CheckHandler(spec.Runtime, "handler", spec.Handler); err != nil {
 		return err
-	}
-	if spec.InitHandler != "" {
-		if err := s.cfg.Runtimes.CheckHandler(spec.Runtime, "initializer_handler", spec.InitHandler); err != nil {
-			return err
-		}
 	}
 	if !f.Code.Source {
 		return nil
@@ -152,6 +155,27 @@ func (s *Functions) checkLanguage(f *faas.Function, was faas.Spec) error {
 	file, err := s.cfg.Runtimes.SourceFile(spec.Runtime, spec.Handler)
 	f.Code.Filename = file
 	return err
+}
+
+// checkHooks holds the handlers beside the main one to the language's rule, but only when something changed, as
+// checkLanguage does.
+func (s *Functions) checkHooks(spec, was *faas.Spec) error {
+	for _, hook := range []struct{ field, value, was string }{
+		{"initializer_handler", spec.InitHandler, was.InitHandler},
+		{"pre_stop_handler", spec.StopHandler, was.StopHandler},
+		{"heartbeat_handler", spec.BeatHandler, was.BeatHandler},
+	} {
+		if hook.value == "" || hook.value == hook.was && spec.Runtime == was.Runtime {
+			continue
+		}
+		if utf8.RuneCountInString(hook.value) > maxHandler {
+			return faas.Errorf(faas.CodeInvalid, hook.field, "%s must have at most %d characters", hook.field, maxHandler)
+		}
+		if err := s.cfg.Runtimes.CheckHandler(spec.Runtime, hook.field, hook.value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkLengths(spec *faas.Spec) error {

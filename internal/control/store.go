@@ -24,6 +24,8 @@ type FunctionStore interface {
 	// DeleteFunction removes a function with all that belongs to it; key.Version is ignored. Error: CodeNotFound.
 	DeleteFunction(ctx context.Context, key faas.FunctionKey) error
 	ListFunctions(ctx context.Context, filter faas.FunctionFilter) (faas.FunctionPage, error)
+	// Reserved lists the versions with reserved instances, of a project or, for "", of all.
+	Reserved(ctx context.Context, project string) ([]*faas.Function, error)
 	// Usage counts what a project holds.
 	Usage(ctx context.Context, project string) (faas.Usage, error)
 }

@@ -34,13 +34,19 @@ type Spec struct {
 	InitHandler string        // "" for none
 	InitTimeout time.Duration // whole seconds; set when InitHandler is
 
+	StopHandler string        // called before an idle instance ends; "" for none
+	StopTimeout time.Duration // whole seconds; set when StopHandler is
+	BeatHandler string        // asked now and then whether an instance is well; "" for none
+
 	UserData   string // JSON object as text, as the owner wrote it; "" for none
 	SealedData []byte // encrypted user data, sealed with the server's key; nil for none
 	// SealedKeys are the names inside SealedData, which may be shown; the values may not.
 	SealedKeys []string
 
-	MaxInstances  int // Unlimited, 0 (switched off) or the highest number of instances
-	RequestsPer   int // requests at a time in one instance
+	MaxInstances  int  // Unlimited, 0 (switched off) or the highest number of instances
+	RequestsPer   int  // requests at a time in one instance, where its language can
+	Reserved      int  // instances kept loaded, whether calls come or not
+	ReservedIdle  bool // reserved instances may be frozen between calls
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
 	Role          string // agency the function acts as; "" for none

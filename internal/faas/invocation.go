@@ -31,6 +31,12 @@ const (
 	SourceMQTT        = "mqtt"
 )
 
+// What an instance does outside calls is recorded like a call, with one of these as its source.
+const (
+	SourcePreStop   = "pre-stop"  // its pre-stop handler, before it ended
+	SourceHeartbeat = "heartbeat" // its heartbeat handler, when that ended it
+)
+
 // Result is how a call ended when the function was reached: with Output, or with the function's own Failure.
 // Failures of the platform or the caller are returned as *Error beside it, not in it.
 type Result struct {

@@ -23,6 +23,8 @@ const (
 	MinTimeout        = 3 * time.Second
 	MaxTimeout        = 259200 * time.Second
 	MaxInitTimeout    = 300 * time.Second
+	MaxStopTimeout    = 90 * time.Second
+	InitAttempts      = 3 // instances that a failing initializer is tried on
 )
 
 // MemorySizes are the instance sizes that can be asked for, in MB.
@@ -67,6 +69,10 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "concurrent_num", "concurrent_num %d must be 1 to %d", s.RequestsPer, MaxRequestsPer)
 	case s.Generation != "v1" && s.Generation != "v2":
 		return Errorf(CodeInvalid, "type", "type %.20q must be v1 or v2", s.Generation)
+	case s.Reserved < 0 || s.Reserved > MaxInstancesLimit:
+		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.Reserved, MaxInstancesLimit)
+	case s.StopTimeout > MaxStopTimeout || s.StopHandler != "" && s.StopTimeout < time.Second:
+		return Errorf(CodeInvalid, "pre_stop_timeout", "pre_stop_timeout %d must be 1 to %d seconds when pre_stop_handler is set", s.StopTimeout/time.Second, MaxStopTimeout/time.Second)
 	case s.InitHandler == "" && s.InitTimeout != 0:
 		return nil // kept, and without effect until a handler is set
 	case s.InitHandler != "" && (s.InitTimeout < time.Second || s.InitTimeout > MaxInitTimeout):

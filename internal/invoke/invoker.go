@@ -61,7 +61,7 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	call.Alias = r.Alias
 	load := f.Spec.Timeout // code without an initializer may load as long as it may run
 	if f.Spec.InitHandler != "" {
-		load = f.Spec.InitTimeout
+		load = faas.InitAttempts * f.Spec.InitTimeout
 	}
 	call.QueueBy = begun.Add(i.cfg.QueueWait)
 	call.Deadline = call.QueueBy.Add(load + f.Spec.Timeout)

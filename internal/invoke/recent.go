@@ -69,6 +69,11 @@ func (r *Recent) add(run Run) {
 	}
 }
 
+// Note keeps what an instance did outside calls, as a run of its function; id names it.
+func (r *Recent) Note(key faas.FunctionKey, id, source string, begun time.Time, res *faas.Result) {
+	r.add(Run{Key: key, ID: id, Source: source, Begun: begun, Took: time.Since(begun), Result: res})
+}
+
 func (r *Recent) grow() {
 	bigger := make([]Run, min(r.maxRuns, max(64, 2*len(r.runs))))
 	for i := range r.count {

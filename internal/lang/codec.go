@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
 	size, meta := binary.BigEndian.Uint32(buf), int(binary.BigEndian.Uint16(buf[6:]))
 	f := Frame{Type: buf[4], Seq: binary.BigEndian.Uint32(buf[8:])}
 	switch {
-	case f.Type < FrameReady || f.Type > FrameFailed:
+	case f.Type < FrameReady || f.Type > FrameStopped:
 		return Frame{}, fmt.Errorf("%w: frame of type %d", errFrame, f.Type)
 	case buf[5] != 0:
 		return Frame{}, fmt.Errorf("%w: byte 5 is %d", errFrame, buf[5])
@@ -135,6 +136,14 @@ func (f Frame) Failure() (kind byte, failure Failure, err error) {
 	return f.Meta[0], failure, nil
 }
 
+// Beat gives what the heartbeat handler said, as a FrameBeaten carries it.
+func (f Frame) Beat() (well bool, err error) {
+	if f.Type != FrameBeaten || len(f.Meta) != 1 || f.Meta[0] > 1 {
+		return false, fmt.Errorf("%w: a heartbeat with %d bytes of meta", errFrame, len(f.Meta))
+	}
+	return f.Meta[0] == 1, nil
+}
+
 // FailCode translates a Fail byte to the code of an expected failure.
 func FailCode(kind byte) (faas.Code, error) {
 	switch kind {
@@ -169,6 +178,20 @@ func AppendLogLines(dst []faas.LogLine, at time.Time, line string) []faas.LogLin
 		i += 1 + next
 	}
 	return append(dst, faas.LogLine{Time: at, Level: faas.LevelInfo, Text: line})
+}
+
+// CutCall reads to which call a line of a worker's output belongs, where calls run side by side, and gives the line as
+// AppendLogLines reads it. A line without a number, and one that begins behind foreign text, belongs to call 0: to none.
+func CutCall(line string) (seq uint32, rest string) {
+	if len(line) < 4 || line[0] != LogMark || line[2] != LogCall {
+		return 0, line
+	}
+	digits, text, ok := strings.Cut(line[3:], string(LogCall))
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || err != nil {
+		return 0, line
+	}
+	return uint32(n), line[:2] + text
 }
 
 func logLevel(letter byte) string {

@@ -61,7 +61,7 @@ func TestReadFrameRefuses(t *testing.T) {
 		err  error
 	}{
 		"type 0":           {head(0, 0, 0, 0), errFrame},
-		"type 7":           {head(0, 7, 0, 0), errFrame},
+		"type 11":          {head(0, 11, 0, 0), errFrame},
 		"not zero":         {head(0, FrameResult, 1, 0), errFrame},
 		"over limit":       {head(1001, FrameResult, 0, 4), errFrame},
 		"far over limit":   {head(1<<32-1, FrameResult, 0, 4), errFrame},

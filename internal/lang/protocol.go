@@ -12,15 +12,21 @@ package lang
 //
 // A worker speaks first: FrameReady. The server then sends FrameLoad once, and the worker answers FrameLoaded or
 // FrameFailed (meta: FailLoad or FailInit). After that the server sends FrameCall, one at a time, and the worker answers
-// each with FrameResult or FrameFailed under the same sequence number. End of file on the socket means: end. A worker
+// each with FrameResult or FrameFailed under the same sequence number. Where Load.Concurrency is over 1 the server sends
+// further calls before answers have come, up to that number, and answers come in any order. End of file on the socket means: end. A worker
 // that is sent anything else ends with exit code 1.
+//
+// Between calls, or beside them where there are several, the server may send FrameBeat, answered by FrameBeaten (meta: one
+// byte, 1 when all is well) under the same sequence number. FrameStop comes last: the worker calls the pre-stop handler, answers
+// FrameStopped, or FrameFailed under the same number, and is ended.
 //
 // A worker may end at any time, and does so by itself: after FailLast, when the function asked for it (sys.exit) or left an
 // error uncaught, and without an answer when the function ended the process or closed the socket.
 //
 // Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
 // that runs; what was written before an answer is in the pipe before it. LogMark begins a line that carries its own
-// level: LogMark, one level letter (D, I, W, E), the text with line ends inside it written as LogBreak. It can stand
+// level: LogMark, one level letter (D, I, W, E), the text with line ends inside it written as LogBreak. Where calls run side by
+// side the letter is followed by LogCall, the decimal sequence number of the call, and LogCall again. It can stand
 // behind text that the function left without a line end. AppendLogLines reads all this.
 const (
 	ControlFD = 3
@@ -32,18 +38,24 @@ const (
 	FrameResult = 5 // worker: meta is a u32 with the peak resident memory in KiB, body the result as JSON text
 	FrameFailed = 6 // worker: meta is one Fail byte, body a Failure as JSON
 
+	FrameBeat    = 7  // server: ask the heartbeat handler
+	FrameBeaten  = 8  // worker: meta is 1 when the handler said that all is well, 0 when not or when it threw
+	FrameStop    = 9  // server: call the pre-stop handler
+	FrameStopped = 10 // worker: it has returned
+
 	FrameHead     = 12       // bytes before meta
 	MaxFrameBytes = 64 << 20 // a larger size is a broken worker
 
 	FailLoad      = 'l' // the module or handler could not be loaded
 	FailInit      = 'i' // the initializer threw
 	FailException = 'x' // the handler threw
-	FailLast      = 'e' // the same, and the worker ends behind this answer: it takes no further call
+	FailLast      = 'e' // the same, and the worker takes no further call: it ends behind this answer, or when its other calls have ended
 	FailResult    = 'r' // the result cannot be written as JSON
 	FailTooLarge  = 't' // the result is over Load.MaxResult
 
 	LogMark  = '\x1e'
 	LogBreak = '\x1f'
+	LogCall  = '\x1d'
 )
 
 // The head of a call, meta of FrameCall: u64 deadline (Unix milliseconds), then the request id (ASCII) up to the end of
@@ -62,6 +74,9 @@ type Load struct {
 	CodeRoot    string            `json:"code_root"`
 	Handler     string            `json:"handler"`
 	InitHandler string            `json:"init_handler,omitempty"`
+	StopHandler string            `json:"stop_handler,omitempty"`
+	BeatHandler string            `json:"beat_handler,omitempty"`
+	Concurrency int               `json:"concurrency,omitempty"` // calls at a time; 0 and 1 are one
 	ProjectID   string            `json:"project_id"`
 	Package     string            `json:"package"`
 	Function    string            `json:"function"`
@@ -70,6 +85,7 @@ type Load struct {
 	CPUMillis   int               `json:"cpu_millis"`
 	TimeoutSec  int               `json:"timeout_s"`
 	InitSec     int               `json:"init_timeout_s"`
+	StopSec     int               `json:"stop_timeout_s"`
 	UserData    map[string]string `json:"user_data"`  // plain and unsealed variables together
 	Env         map[string]string `json:"env"`        // process variables to set before the code is loaded (RUNTIME_*, user data)
 	MaxResult   int               `json:"max_result"` // bytes

@@ -14,3 +14,16 @@ func (p *Pool) Waiting(f *faas.Function) int {
 	defer g.mu.Unlock()
 	return len(g.waiters)
 }
+
+// Idle counts the instances of a function that have no call.
+func (p *Pool) Idle(f *faas.Function) int {
+	p.mu.RLock()
+	g := p.groups[groupKey{f.ID, f.Version, f.Revision, f.Spec.MemoryMB}]
+	p.mu.RUnlock()
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.idle)
+}

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type actors struct {
 	play  func(a *actor)                  // what a process does; its end is the process's
 
 	attach bool // processes can wait for their code
+	freeze bool // processes can be frozen
 
 	started atomic.Int64
 	running atomic.Int64
@@ -44,10 +46,15 @@ type actor struct {
 	done     chan struct{}
 	exit     sandbox.Exit
 	cpu      chan int // each limit that is set
+	load     lang.Load
+
+	mu     sync.Mutex
+	frozen chan struct{} // closed by Thaw; nil while not frozen
+	frosts atomic.Int64
 }
 
 func (d *actors) Capabilities() sandbox.Capabilities {
-	return sandbox.Capabilities{Attach: d.attach}
+	return sandbox.Capabilities{Attach: d.attach, Freeze: d.freeze}
 }
 
 func (d *actors) Close() error { return nil }
@@ -84,9 +91,43 @@ func (a *actor) Control() net.Conn         { return a.channels.Control }
 func (a *actor) Output() *os.File          { return a.channels.Output }
 func (a *actor) Path(inside string) string { return inside }
 func (a *actor) MemoryPeak() int64         { return 0 }
-func (a *actor) Done() <-chan struct{}     { return a.done }
-func (a *actor) Exit() sandbox.Exit        { return a.exit }
-func (a *actor) Kill()                     { a.kill.Do(func() { close(a.killed); a.inner.Close() }) }
+
+func (a *actor) Freeze() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.frozen == nil {
+		a.frozen = make(chan struct{})
+		a.frosts.Add(1)
+	}
+	return nil
+}
+
+func (a *actor) Thaw() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.frozen != nil {
+		close(a.frozen)
+		a.frozen = nil
+	}
+	return nil
+}
+
+// thawed waits while the process is frozen.
+func (a *actor) thawed() {
+	a.mu.Lock()
+	frozen := a.frozen
+	a.mu.Unlock()
+	if frozen == nil {
+		return
+	}
+	select {
+	case <-frozen:
+	case <-a.killed:
+	}
+}
+func (a *actor) Done() <-chan struct{} { return a.done }
+func (a *actor) Exit() sandbox.Exit    { return a.exit }
+func (a *actor) Kill()                 { a.kill.Do(func() { close(a.killed); a.inner.Close() }) }
 
 func (a *actor) Attach(sandbox.Mount, int64, int64) error {
 	select {
@@ -112,8 +153,17 @@ func (a *actor) send(f lang.Frame) bool {
 }
 
 func (a *actor) receive() (lang.Frame, bool) {
-	f, err := lang.ReadFrame(a.inner, nil, lang.MaxFrameBytes)
+	f, err := lang.ReadFrame(slowly{a}, nil, lang.MaxFrameBytes)
 	return f, err == nil
+}
+
+// slowly reads as a process does that may be frozen at any time: what it has not read stays in the socket.
+type slowly struct{ a *actor }
+
+func (s slowly) Read(p []byte) (int, error) {
+	n, err := s.a.inner.Read(p[:min(len(p), 4<<10)])
+	s.a.thawed()
+	return n, err
 }
 
 // ready comes up and takes the load.
@@ -121,8 +171,8 @@ func (a *actor) ready() bool {
 	if !a.send(lang.Frame{Type: lang.FrameReady}) {
 		return false
 	}
-	_, ok := a.receive()
-	return ok
+	f, ok := a.receive()
+	return ok && json.Unmarshal(f.Body, &a.load) == nil
 }
 
 // loaded is ready, and loads without fault.
@@ -130,6 +180,12 @@ func (a *actor) loaded() bool { return a.ready() && a.send(lang.Frame{Type: lang
 
 // answer gives a call its own event back.
 func (a *actor) answer(call lang.Frame) bool {
+	switch call.Type {
+	case lang.FrameBeat:
+		return a.send(lang.Frame{Type: lang.FrameBeaten, Seq: call.Seq, Meta: []byte{1}})
+	case lang.FrameStop:
+		return a.send(lang.Frame{Type: lang.FrameStopped, Seq: call.Seq})
+	}
 	return a.send(lang.Frame{Type: lang.FrameResult, Seq: call.Seq, Meta: make([]byte, 4), Body: call.Body})
 }
 
@@ -158,6 +214,7 @@ type stage struct {
 	*pool.Pool
 	driver *actors
 	serial atomic.Int64
+	single bool // the language takes one call at a time
 }
 
 func (s *stage) Dir(context.Context, faas.Package) (string, func(), error) {
@@ -166,7 +223,7 @@ func (s *stage) Dir(context.Context, faas.Package) (string, func(), error) {
 func (s *stage) Variables(*faas.Function) (map[string]string, error) { return nil, nil }
 func (s *stage) Resolve(string) (lang.Runtime, error) {
 	return lang.Runtime{Name: "Fake1", Exact: true, Language: &lang.Language{
-		ID: "fake", Command: func(lang.Install, string) []string { return []string{"/fake"} }, Bootstrap: fstest.MapFS{},
+		ID: "fake", Command: func(lang.Install, string) []string { return []string{"/fake"} }, Bootstrap: fstest.MapFS{}, Concurrent: !s.single, Hooks: !s.single, Title: "Fake",
 	}}, nil
 }
 

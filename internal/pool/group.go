@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,15 +20,20 @@ type group struct {
 	function *faas.Function
 	runtime  lang.Runtime
 	limit    int // instances at a time
+	slots    int // calls at a time in one instance
+	keep     int // instances kept, whether calls come or not
 
 	mu         sync.Mutex
-	idle       []*instance // most recently used last
+	idle       []*instance // without calls, most recently used last
+	opened     []*instance // with calls, and room for more
 	waiters    []*waiter   // longest waiting first
 	total      int         // idle, busy and starting
 	starting   int
 	superseded bool
 	service    time.Duration // what a run takes when nothing hinders it: the shortest of late
 	startCost  time.Duration // moving average of a start
+	failures   int           // starts in a row that came to nothing
+	retryAt    time.Time     // when a reserved instance may be started again
 }
 
 // lease is the right to use an instance for one call, or the failure of the code to load.
@@ -54,21 +61,48 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 	if limit == faas.Unlimited {
 		limit = p.cfg.MaxInstances
 	}
-	return &group{pool: p, key: key, function: f, runtime: rt, limit: limit, startCost: firstGuessOfStart}
+	g := &group{pool: p, key: key, function: f, runtime: rt, limit: limit, slots: 1, startCost: firstGuessOfStart}
+	if rt.Language.Concurrent && f.Spec.RequestsPer > 1 {
+		g.slots = f.Spec.RequestsPer
+	}
+	if key.memoryMB == f.Spec.MemoryMB {
+		g.keep = min(f.Spec.Reserved, limit)
+	}
+	return g
 }
 
-// lease takes an idle instance, or waits for one to become free or be started: until ctx ends, or a time has come; a
+// notice is what the first call of an instance is told: what is not as the owner asked for it.
+func (g *group) notice() string {
+	var all []string
+	if text := g.runtime.Notice(); text != "" {
+		all = append(all, text)
+	}
+	language, spec := g.runtime.Language, &g.function.Spec
+	if g.slots == 1 && spec.RequestsPer > 1 {
+		all = append(all, fmt.Sprintf("an instance of %s takes one call at a time, not %d: further calls get further instances", language.Title, spec.RequestsPer))
+	}
+	if !language.Hooks && (spec.StopHandler != "" || spec.BeatHandler != "") {
+		all = append(all, "heartbeat and pre-stop handlers are not called in "+language.Title)
+	}
+	return strings.Join(all, "; ")
+}
+
+// stopHandler and beatHandler are the function's, where its language calls them; "" else.
+func (g *group) stopHandler() string { return g.hook(g.function.Spec.StopHandler) }
+func (g *group) beatHandler() string { return g.hook(g.function.Spec.BeatHandler) }
+
+func (g *group) hook(handler string) string {
+	if !g.runtime.Language.Hooks {
+		return ""
+	}
+	return handler
+}
+
+// lease takes an instance that has room, or waits for one to become free or be started: until ctx ends, or a time has come; a
 // second and later time when one is being started at the first.
 func (g *group) lease(ctx context.Context, by, starting time.Time) (lease, error) {
 	g.mu.Lock()
-	for n := len(g.idle); n > 0; n = len(g.idle) {
-		in := g.idle[n-1]
-		g.idle = g.idle[:n-1]
-		if in.gone() {
-			g.total--
-			in.retire()
-			continue
-		}
+	if in := g.free(); in != nil {
 		g.mu.Unlock()
 		return lease{instance: in}, nil
 	}
@@ -79,6 +113,11 @@ func (g *group) lease(ctx context.Context, by, starting time.Time) (lease, error
 	if len(g.waiters) >= g.pool.cfg.MaxQueue {
 		g.mu.Unlock()
 		return lease{}, faas.Errorf(faas.CodeOverload, "function", "%d calls are waiting for this function already", g.pool.cfg.MaxQueue)
+	}
+	if wait := g.leastWait(); wait > time.Until(by) {
+		waiting := len(g.waiters)
+		g.mu.Unlock()
+		return lease{}, faas.Errorf(faas.CodeOverload, "function", "%d calls are waiting for this function already, which takes longer than a call may wait; try again later", waiting)
 	}
 	w := &waiter{granted: make(chan grant, 1)}
 	g.waiters = append(g.waiters, w)
@@ -114,6 +153,39 @@ func (g *group) await(ctx context.Context, by, starting time.Time, w *waiter) (l
 	}
 }
 
+// free takes an instance that has room for a call; nil where there is none. g.mu is held.
+func (g *group) free() *instance {
+	if n := len(g.opened); n > 0 {
+		in := g.opened[n-1]
+		in.active++
+		g.place(in)
+		return in
+	}
+	for n := len(g.idle); n > 0; n = len(g.idle) {
+		in := g.idle[n-1]
+		g.idle = g.idle[:n-1]
+		if in.gone() {
+			g.total--
+			in.retire()
+			continue
+		}
+		if g.slots > 1 {
+			in.active = 1
+			g.place(in)
+		}
+		return in
+	}
+	return nil
+}
+
+// leastWait is how long another call would wait at the least: were every call as short as the shortest of late, and had the
+// function all instances that it may have. 0 where nothing is known. g.mu is held.
+func (g *group) leastWait() time.Duration {
+	most := g.total + max(0, g.pool.cfg.MaxInstances-int(g.pool.instances.Load()))
+	most = max(1, min(g.limit, most)) * g.slots
+	return g.service * time.Duration(len(g.waiters)/most)
+}
+
 func (g *group) isStarting() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,7 +215,7 @@ func (g *group) grow() {
 	if busy {
 		n = 1
 	}
-	for range min(n, len(g.waiters)) {
+	for range min(n, (len(g.waiters)+g.slots-1)/g.slots) {
 		g.startOne()
 	}
 }
@@ -170,9 +242,9 @@ func (g *group) giveUp(w *waiter, err error) (lease, error) {
 func (g *group) worthStarting() bool {
 	waiting := len(g.waiters)
 	if g.total < runtime.NumCPU() {
-		return g.starting < waiting
+		return g.starting*g.slots < waiting
 	}
-	return g.starting == 0 && g.service*time.Duration(waiting) > g.startCost*time.Duration(g.total)
+	return g.starting == 0 && g.service*time.Duration(waiting) > g.startCost*time.Duration(g.total*g.slots)
 }
 
 // startOne begins to start an instance, unless a limit forbids it. g.mu is held.
@@ -195,7 +267,7 @@ func (g *group) bringUp() {
 		return
 	}
 	begun := time.Now()
-	in, failed, err := g.pool.startInstance(g, func() { <-g.pool.starts })
+	in, failed, err := g.tryInstances()
 	if in == nil {
 		g.pool.stats.failed.Inc()
 		if err != nil && g.pool.ctx.Err() == nil {
@@ -208,16 +280,36 @@ func (g *group) bringUp() {
 	g.pool.stats.start.Observe(took)
 	g.mu.Lock()
 	g.starting--
+	g.failures = 0
 	g.startCost = average(g.startCost, took)
 	g.mu.Unlock()
 	g.offer(in, true)
 }
 
-// wanted tells whether calls still wait: a start may stand in line for long.
+// tryInstances starts an instance. Where the initializer fails it is tried on others, faas.InitAttempts in all, and the last
+// failure is the answer, with the logs of all (FunctionGraph reference 5.7). The place among the starts is held by the first
+// alone: what follows is the owner's code.
+func (g *group) tryInstances() (*instance, *faas.Result, error) {
+	in, failed, err := g.pool.startInstance(g, func() { <-g.pool.starts })
+	for range faas.InitAttempts - 1 {
+		if failed == nil || failed.Failure.Code == faas.CodeLoad || g.function.Spec.InitHandler == "" || !g.wanted() || !g.pool.reserve() {
+			break
+		}
+		g.pool.stats.failed.Inc()
+		before := failed
+		if in, failed, err = g.pool.startInstance(g, func() {}); failed != nil {
+			failed.Logs, failed.Dropped = append(before.Logs, failed.Logs...), before.Dropped+failed.Dropped
+			failed.Init += before.Init
+		}
+	}
+	return in, failed, err
+}
+
+// wanted tells whether calls still wait, or a reserved instance is missing: a start may stand in line for long.
 func (g *group) wanted() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.waiters) > 0
+	return len(g.waiters) > 0 || g.total <= g.keep && !g.superseded
 }
 
 // giveUpStart takes a start back that was never made.
@@ -235,6 +327,8 @@ func (g *group) failStart(failed *faas.Result, err error) {
 	g.mu.Lock()
 	loaded := g.total - g.starting
 	g.starting--
+	g.failures++
+	g.retryAt = time.Now().Add(min(time.Second<<min(g.failures, 10), maxRetry))
 	if failed != nil && loaded == 0 {
 		g.dismiss(told)
 	} else if w := g.nextWaiter(); w != nil {
@@ -281,6 +375,10 @@ func (g *group) release(in *instance, ran time.Duration) {
 
 // offer hands an instance to the next waiter, or lets it idle.
 func (g *group) offer(in *instance, cold bool) {
+	if g.slots > 1 {
+		g.offerSlots(in, cold)
+		return
+	}
 	g.mu.Lock()
 	if w := g.nextWaiter(); w != nil {
 		g.mu.Unlock()
@@ -290,12 +388,18 @@ func (g *group) offer(in *instance, cold bool) {
 	if g.superseded {
 		g.total--
 		g.mu.Unlock()
-		in.retire()
+		g.partWith(in)
 		return
 	}
+	g.toIdle(in)
+	g.mu.Unlock()
+}
+
+// toIdle lets an instance idle. g.mu is held.
+func (g *group) toIdle(in *instance) {
+	in.output.rest()
 	in.idleSince = time.Now()
 	g.idle = append(g.idle, in)
-	g.mu.Unlock()
 }
 
 // nextWaiter takes the call that has waited longest; nil when none waits. g.mu is held.
@@ -309,8 +413,16 @@ func (g *group) nextWaiter() *waiter {
 	return w
 }
 
-// lose drops an instance that has ended or must end.
+// lose drops an instance that has ended or must end. Each of its calls may say so.
 func (g *group) lose(in *instance) {
+	g.mu.Lock()
+	again := in.lost
+	in.lost = true
+	g.unopen(in)
+	g.mu.Unlock()
+	if again {
+		return
+	}
 	in.retire()
 	g.shrink()
 }
@@ -322,13 +434,17 @@ func (g *group) supersede() {
 	g.superseded = true
 	idle := g.idle
 	g.idle = nil
+	for _, in := range g.opened {
+		in.open = false
+	}
+	g.opened = nil
 	g.total -= len(idle)
 	if g.total == 0 {
 		g.dismiss(grant{err: errAgain})
 	}
 	g.mu.Unlock()
 	for _, in := range idle {
-		in.retire()
+		g.partWith(in)
 	}
 }
 
@@ -339,11 +455,11 @@ func (g *group) refuseWaiters(err error) {
 	g.dismiss(grant{err: err})
 }
 
-// retireIdle retires the instances that have idled since before a time.
+// retireIdle retires the instances that have idled since before a time, but for those that are reserved.
 func (g *group) retireIdle(before time.Time) {
 	g.mu.Lock()
 	n := 0
-	for n < len(g.idle) && g.idle[n].idleSince.Before(before) {
+	for n < min(len(g.idle), g.total-g.keep) && g.idle[n].idleSince.Before(before) {
 		n++
 	}
 	old := append([]*instance(nil), g.idle[:n]...)
@@ -351,7 +467,7 @@ func (g *group) retireIdle(before time.Time) {
 	g.total -= n
 	g.mu.Unlock()
 	for _, in := range old {
-		in.retire()
+		g.partWith(in)
 	}
 }
 
@@ -359,7 +475,7 @@ func (g *group) retireIdle(before time.Time) {
 func (g *group) oldestIdle() (time.Time, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.idle) == 0 {
+	if len(g.idle) == 0 || g.total <= g.keep {
 		return time.Time{}, false
 	}
 	return g.idle[0].idleSince, true
@@ -368,7 +484,7 @@ func (g *group) oldestIdle() (time.Time, bool) {
 // retireOldest retires the longest idle instance, if there is one.
 func (g *group) retireOldest() {
 	g.mu.Lock()
-	if len(g.idle) == 0 {
+	if len(g.idle) == 0 || g.total <= g.keep {
 		g.mu.Unlock()
 		return
 	}
@@ -376,14 +492,14 @@ func (g *group) retireOldest() {
 	g.idle = append(g.idle[:0], g.idle[1:]...)
 	g.total--
 	g.mu.Unlock()
-	in.retire()
+	g.partWith(in)
 }
 
 // closeIfEmpty supersedes a group that has neither instances nor calls, so that a call which holds it looks again.
 func (g *group) closeIfEmpty() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.total != 0 || len(g.waiters) != 0 {
+	if g.total != 0 || len(g.waiters) != 0 || g.keep > 0 && !g.superseded {
 		return false
 	}
 	g.superseded = true

@@ -43,12 +43,20 @@ type instance struct {
 	initTime time.Duration
 	notice   string // about the runtime; told with the first call
 	retired  sync.Once
+	ice      ice
+	shared   *shared // nil for one call at a time
 
 	endLock sync.Mutex
 	over    bool
 	release func() // lets go of the code folder; called once the process is gone
 
-	idleSince time.Time // guarded by the group
+	// What follows is guarded by the group.
+	idleSince time.Time
+	beatAt    time.Time // when it was last asked how it is
+	active    int       // calls under way, where there may be several
+	open      bool      // it stands in group.open
+	leaving   bool      // it takes no further call
+	lost      bool      // it counts no more
 }
 
 // loadBurst is how long code may load without its limit of the processor, which would make every first call slower.
@@ -61,6 +69,7 @@ const (
 	alive     liveness = iota
 	ended              // it has ended or must end
 	untouched          // it had ended before the call reached it
+	leaving            // it takes no further call, and ends with the last of those it has
 )
 
 // startInstance makes an instance of a group's function: of a worker that waits, or from nothing. The code's own failure
@@ -82,13 +91,17 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 		<-in.box.Done()
 		return nil, failed, startError(err)
 	}
+	if g.slots > 1 {
+		p.share(in)
+	}
 	return in, nil, nil
 }
 
 // comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
 // the one reserved is given back.
 func (p *Pool) comeUp(g *group) (*instance, error) {
-	if in := p.shelf(g.runtime).take(); in != nil {
+	shelf := p.shelf(g.runtime)
+	if in := shelf.take(); in != nil {
 		p.unreserve()
 		if err := p.specialise(in, g); err != nil {
 			in.retire()
@@ -103,9 +116,9 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
-	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: code, Target: lang.CodeRoot})
 	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
-	in, err := p.startBox(spec, g.runtime, release)
+	box, err := shelf.box(p, spec, sandbox.Mount{Source: code, Target: lang.CodeRoot})
+	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()
 		return nil, err
@@ -118,10 +131,9 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	return in, nil
 }
 
-// startBox starts a sandbox and follows it to its end, when its place is given back and release is called. Both are left to
-// the caller when it fails, but for release.
-func (p *Pool) startBox(spec sandbox.Spec, rt lang.Runtime, release func()) (*instance, error) {
-	box, err := p.cfg.Driver.Start(p.ctx, spec)
+// follow makes an instance of a sandbox, or of the error instead of one, and follows it to its end, when its place is given
+// back and release is called. Both are left to the caller when it fails, but for release.
+func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release func()) (*instance, error) {
 	if err != nil {
 		release()
 		return nil, err
@@ -203,8 +215,13 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	_ = in.conn.SetDeadline(begun.Add(budget))
 	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
 	defer burst.Stop()
-	message := lang.AppendLoad(nil, loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables))
-	_, err = in.conn.Write(message)
+	load := loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
+	if load.Concurrency = g.slots; g.slots == 1 {
+		load.Concurrency = 0
+	}
+	load.StopHandler, load.BeatHandler = g.stopHandler(), g.beatHandler()
+	in.notice = g.notice()
+	_, err = in.conn.Write(lang.AppendLoad(nil, load))
 	var frame lang.Frame
 	if err == nil {
 		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
@@ -253,10 +270,12 @@ func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[strin
 		"RUNTIME_MEMORY": strconv.Itoa(memoryMB), "RUNTIME_CODE_ROOT": codeRoot,
 		"RUNTIME_INITIALIZER_HANDLER": f.Spec.InitHandler,
 		"RUNTIME_INITIALIZER_TIMEOUT": strconv.Itoa(int(f.Spec.InitTimeout / time.Second)),
+		"RUNTIME_PRESTOP_HANDLER":     f.Spec.StopHandler,
 		"RUNTIME_MAX_RESP_BODY_SIZE":  strconv.Itoa(faas.MaxResultBytes), "RUNTIME_MAX_REQUEST_BODY_SIZE": strconv.Itoa(faas.MaxEventBytes),
 	})
 	return lang.Load{
-		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler, ProjectID: f.Project,
+		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
+		StopSec: int(f.Spec.StopTimeout / time.Second), ProjectID: f.Project,
 		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
 		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
 		MaxResult: faas.MaxResultBytes,
@@ -268,12 +287,16 @@ const maxFrame = faas.MaxResultBytes + 256<<10
 
 // call runs one call and says what became of the instance.
 func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
+	in.output.wake()
+	if in.shared != nil {
+		return in.shared.call(c, timeout)
+	}
 	in.seq++
 	begun := time.Now()
 	deadline := begun.Add(timeout)
 	in.frame = lang.AppendCall(in.frame[:0], in.seq, deadline, c.ID, lang.CallExtra{Alias: c.Alias}, c.Event)
 	_ = in.conn.SetDeadline(deadline)
-	_, err := in.conn.Write(in.frame)
+	err := in.write(in.frame)
 	if cap(in.frame) > 64<<10 {
 		in.frame = nil
 	}
@@ -475,6 +498,7 @@ func (in *instance) retire() {
 	in.retired.Do(func() {
 		in.box.Kill()
 		in.conn.Close()
+		in.output.end()
 		in.box.Output().Close()
 	})
 }

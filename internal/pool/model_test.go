@@ -35,6 +35,10 @@ func misbehave(a *actor) {
 	if !a.loaded() {
 		return
 	}
+	if a.load.Concurrency > 1 {
+		juggle(a)
+		return
+	}
 	for {
 		call, ok := a.receive()
 		if !ok {
@@ -67,6 +71,55 @@ func misbehave(a *actor) {
 	}
 }
 
+// juggle plays a worker of several calls at a time, which answers in any order, and now and then does everything else.
+func juggle(a *actor) {
+	calls, ended := make(chan lang.Frame), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			call, ok := a.receive()
+			if !ok {
+				return
+			}
+			select {
+			case calls <- call:
+			case <-a.killed:
+				return
+			}
+		}
+	}()
+	var has []lang.Frame
+	for {
+		if len(has) == 0 || len(has) < a.load.Concurrency && rand.IntN(2) == 0 {
+			select {
+			case call := <-calls:
+				has = append(has, call)
+			case <-ended:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			continue
+		}
+		i := rand.IntN(len(has))
+		call := has[i]
+		has = append(has[:i], has[i+1:]...)
+		switch rand.IntN(100) {
+		case 0:
+			return // dies with all its calls
+		case 1:
+			a.answer(call)
+			a.answer(call) // twice
+		case 2:
+			a.send(lang.Frame{Type: lang.FrameResult, Seq: call.Seq + 1000, Meta: make([]byte, 4), Body: []byte(`"wrong"`)})
+		case 3: // never answers
+		case 4:
+			a.send(lang.Frame{Type: lang.FrameFailed, Seq: call.Seq, Meta: []byte{lang.FailLast}, Body: []byte(`{}`)})
+		default:
+			a.answer(call)
+		}
+	}
+}
+
 // TestBooksBalance does all that can be done to a pool at random, and holds it to this: every call ends once, in bounded
 // time, with its own event or with a failure that can happen; the limits of instances hold; Stop returns, and then
 // nothing is left.
@@ -80,7 +133,7 @@ func TestBooksBalance(t *testing.T) {
 
 func balance(t *testing.T, places int, attach bool) {
 	var most atomic.Int64
-	d := &actors{attach: attach}
+	d := &actors{attach: attach, freeze: true}
 	d.play = func(a *actor) {
 		n := d.running.Load()
 		for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
@@ -95,13 +148,17 @@ func balance(t *testing.T, places int, attach bool) {
 	}
 	s := newStage(t, d, func(c *pool.Config) {
 		c.MaxInstances, c.MaxQueue, c.IdleTimeout = places, 40, 5*time.Millisecond
-		c.StartTimeout = time.Second
+		c.StartTimeout, c.FreezeAfter, c.BeatEvery = time.Second, time.Millisecond, 2*time.Millisecond
 	})
 	functions := make([]atomic.Pointer[faas.Function], 6)
 	for i := range functions {
 		f := s.function()
 		f.Spec.Timeout = 60 * time.Millisecond
 		f.Spec.MaxInstances = []int{faas.Unlimited, 1, 2}[i%3]
+		f.Spec.RequestsPer = []int{1, 3}[i%2]
+		if i >= 4 {
+			f.Spec.BeatHandler, f.Spec.StopHandler, f.Spec.StopTimeout = "index.beat", "index.stop", 20*time.Millisecond
+		}
 		functions[i].Store(f)
 	}
 	over, cancel := context.WithTimeout(t.Context(), time.Second)

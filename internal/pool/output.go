@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +24,10 @@ const maxLineBytes = 90 << 10
 // maxPipeBytes is the most that a pipe holds: what a process may set without privilege, by the kernel's default.
 const maxPipeBytes = 1 << 20
 
+// idleBytes is what an instance may print while it has no call. Beyond that its pipe is left alone until the next call: the
+// pipe fills, and whoever prints waits. What a function has left running then costs this process nothing.
+const idleBytes = 256 << 10
+
 // maxMarks bounds the times kept for what is held.
 const maxMarks = 1000
 
@@ -32,11 +37,18 @@ const maxMarks = 1000
 type output struct {
 	raw syscall.RawConn
 
+	idle atomic.Bool // no call runs
+
 	mu      sync.Mutex
+	woken   *sync.Cond // idle has ended, or the output
+	over    bool
+	idled   int    // bytes read while idle
 	chunk   []byte // scratch
 	held    []byte
 	marks   []mark
 	dropped int64
+	calls   map[uint32]*callLog // where calls run side by side; 0 stands for lines that name no call
+	kept    int                 // bytes in calls
 }
 
 // mark says when the bytes of held from an offset on have come.
@@ -50,7 +62,31 @@ func newOutput(f *os.File) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &output{raw: raw}, nil
+	o := &output{raw: raw}
+	o.woken = sync.NewCond(&o.mu)
+	return o, nil
+}
+
+// rest says that no call runs now.
+func (o *output) rest() { o.idle.Store(true) }
+
+// wake says that a call begins.
+func (o *output) wake() {
+	if !o.idle.Swap(false) {
+		return
+	}
+	o.mu.Lock()
+	o.idled = 0
+	o.mu.Unlock()
+	o.woken.Broadcast()
+}
+
+// end lets follow end. The file is closed behind it.
+func (o *output) end() {
+	o.mu.Lock()
+	o.over = true
+	o.mu.Unlock()
+	o.woken.Broadcast()
 }
 
 // follow reads until every writer has closed the pipe or the file is closed.
@@ -65,11 +101,22 @@ func (o *output) follow() {
 	})
 }
 
-// read takes one piece, so that take gets its turn beside a worker that never stops printing.
+// read takes one piece, so that take gets its turn beside a worker that never stops printing. Where no call runs it waits once
+// idleBytes have come.
 func (o *output) read(fd int) (n int, end bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.readLocked(fd)
+	for o.idled > idleBytes && o.idle.Load() && !o.over {
+		o.woken.Wait()
+	}
+	if o.over {
+		return 0, true
+	}
+	n, end = o.readLocked(fd)
+	if o.idle.Load() {
+		o.idled += n
+	}
+	return n, end
 }
 
 // readLocked takes one piece and tells its size, 0 for none just now, and whether the pipe has ended. o.mu is held.
@@ -97,6 +144,9 @@ func (o *output) readLocked(fd int) (n int, end bool) {
 
 func (o *output) hold(b []byte) {
 	now := time.Now()
+	if o.calls != nil && len(o.held)+len(b) > maxLogBytes {
+		o.distribute()
+	}
 	if len(o.held)+len(b) > 2*maxLogBytes {
 		cut := len(o.held) + len(b) - maxLogBytes
 		o.dropped += int64(cut)
@@ -124,15 +174,7 @@ func (o *output) mark(now time.Time) {
 func (o *output) take() (lines []faas.LogLine, dropped int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_ = o.raw.Control(func(fd uintptr) {
-		for left := maxPipeBytes; left > 0; { // what was printed before the answer is among these
-			n, _ := o.readLocked(int(fd))
-			if n == 0 {
-				return
-			}
-			left -= n
-		}
-	})
+	o.drain()
 	if len(o.held) == 0 {
 		return nil, 0
 	}
@@ -148,6 +190,19 @@ func (o *output) take() (lines []faas.LogLine, dropped int64) {
 	lines = split(text, marks)
 	o.held, o.marks, o.dropped = nil, o.marks[:0], 0
 	return lines, dropped
+}
+
+// drain reads what is in the pipe; what was printed before an answer is among it. o.mu is held.
+func (o *output) drain() {
+	_ = o.raw.Control(func(fd uintptr) {
+		for left := maxPipeBytes; left > 0; {
+			n, _ := o.readLocked(int(fd))
+			if n == 0 {
+				return
+			}
+			left -= n
+		}
+	})
 }
 
 // newest tells where the part of text begins that is kept.

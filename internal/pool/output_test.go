@@ -91,3 +91,37 @@ func TestLinesKeepTheirTime(t *testing.T) {
 	}
 	require.Equal(t, 10*maxMarks, strings.Count(string(bytes.TrimSpace(o.held)), "\n")+1)
 }
+
+// TestIdleOutputIsLeftInThePipe prints without end while no call runs: what has been read stays bounded, and the next call
+// has it go on.
+func TestIdleOutputIsLeftInThePipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer w.Close()
+	o, err := newOutput(r)
+	require.NoError(t, err)
+	o.rest()
+	followed := make(chan struct{})
+	go func() { o.follow(); close(followed) }()
+	text := bytes.Repeat([]byte("x\n"), 16<<10)
+	written := 0
+	write := func() error {
+		require.NoError(t, w.SetWriteDeadline(time.Now().Add(200*time.Millisecond)))
+		n, err := w.Write(text)
+		written += n
+		return err
+	}
+	for err = nil; err == nil; err = write() {
+	}
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.Less(t, written, idleBytes+maxPipeBytes)
+	was := written
+	o.wake()
+	for written < was+idleBytes*2 {
+		require.NoError(t, write())
+	}
+	o.rest()
+	o.end()
+	r.Close()
+	<-followed
+}

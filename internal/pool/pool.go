@@ -48,9 +48,17 @@ type Config struct {
 	StateDir  string // the bootstrap files of languages are laid down below it
 
 	MaxInstances int           // of all functions together; 1000
+	Prepared     int           // workers that wait for a function, of one interpreter, at most; 64, negative for none
 	MaxQueue     int           // calls waiting for one function; 10,000
 	IdleTimeout  time.Duration // after which an instance without calls is retired; 60 s
+	FreezeAfter  time.Duration // after which an instance without calls is frozen, where the sandbox can; 0 for never
+	BeatEvery    time.Duration // between two questions to a heartbeat handler; 5 s
 	StartTimeout time.Duration // for a process to come up, before any code of the owner's runs; 30 s
+
+	// Versions finds the functions that have reserved instances. It may be nil: then there are none.
+	Versions Versions
+	// Note keeps what an instance did outside calls: its pre-stop handler, a heartbeat that failed. It may be nil.
+	Note func(f *faas.Function, source string, begun time.Time, res *faas.Result)
 
 	Log     *slog.Logger
 	Metrics *metrics.Set
@@ -68,11 +76,14 @@ type Pool struct {
 	ctx       context.Context // ends with a hard stop
 	cancel    context.CancelFunc
 
+	parting sync.WaitGroup // instances that say their last word
+
 	mu      sync.RWMutex
 	groups  map[groupKey]*group
 	live    map[*instance]struct{}
 	shelves map[string]*shelf // by language and interpreter
 	closed  bool
+	parted  bool // no instance says a last word any more
 
 	quit  chan struct{}
 	ended chan struct{}
@@ -96,9 +107,11 @@ type groupKey struct {
 // New makes a Pool.
 func New(cfg Config) *Pool {
 	setDefault(&cfg.MaxInstances, 1000)
+	setDefault(&cfg.Prepared, maxCopies)
 	setDefault(&cfg.MaxQueue, 10_000)
 	setDefault(&cfg.IdleTimeout, time.Minute)
 	setDefault(&cfg.StartTimeout, 30*time.Second)
+	setDefault(&cfg.BeatEvery, 5*time.Second)
 	p := &Pool{
 		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
 		starts: make(chan struct{}, 2*runtime.NumCPU()),
@@ -122,8 +135,8 @@ func setDefault[T comparable](value *T, def T) {
 	}
 }
 
-// Start lays down the bootstrap files and begins to retire idle instances.
-func (p *Pool) Start(context.Context) error {
+// Start lays down the bootstrap files, begins to look after instances, and brings up those that are reserved.
+func (p *Pool) Start(ctx context.Context) error {
 	for _, l := range p.cfg.Languages {
 		dir := filepath.Join(p.cfg.StateDir, l.ID)
 		if err := layDown(l.Bootstrap, dir); err != nil {
@@ -133,7 +146,7 @@ func (p *Pool) Start(context.Context) error {
 	}
 	p.quit, p.ended = make(chan struct{}), make(chan struct{})
 	go p.reap()
-	return nil
+	return p.keepReserved(ctx)
 }
 
 // layDown writes the files of an embedded folder, readable by every sandbox.
@@ -161,7 +174,7 @@ func layDown(files fs.FS, dir string) error {
 	})
 }
 
-// Stop refuses new calls, lets those under way end until ctx is done, and ends every instance.
+// Stop refuses new calls, lets those under way and then the pre-stop handlers end until ctx is done, and ends every instance.
 func (p *Pool) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	already := p.closed
@@ -182,13 +195,14 @@ func (p *Pool) Stop(ctx context.Context) error {
 	case <-idle:
 	case <-ctx.Done():
 	}
-	p.cancel()
 	for _, s := range shelves {
 		s.clear(true, time.Now())
 	}
 	for _, g := range groups {
 		g.supersede()
 	}
+	p.awaitParting(ctx)
+	p.cancel()
 	p.killAll()
 	p.work.Wait()
 	return nil
@@ -250,9 +264,12 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begu
 	} else {
 		p.stats.warm.Inc()
 	}
-	if state == alive {
+	switch state {
+	case alive:
 		g.release(l.instance, res.Run)
-	} else {
+	case leaving:
+		g.part(l.instance)
+	default:
 		p.stats.lost.Inc()
 		g.lose(l.instance)
 	}
@@ -298,11 +315,12 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 // FunctionChanged retires the instances of a version that has changed or gone. Calls under way end undisturbed; the next
 // call finds the new state.
 func (p *Pool) FunctionChanged(key faas.FunctionKey) {
+	current := p.current(key)
 	var outdated []*group
 	p.mu.Lock()
 	for k, g := range p.groups {
 		if g.function.Project == key.Project && g.function.Package == key.Package && g.function.Name == key.Name &&
-			(key.Version == "" || g.function.Version == key.Version) {
+			(key.Version == "" || g.function.Version == key.Version) && (current == nil || k.id != current.ID || k.revision != current.Revision) {
 			outdated = append(outdated, g)
 			delete(p.groups, k)
 		}
@@ -329,30 +347,6 @@ func (p *Pool) allShelves() []*shelf {
 		all = append(all, s)
 	}
 	return all
-}
-
-// reap retires idle instances, and forgets groups without any.
-func (p *Pool) reap() {
-	defer close(p.ended)
-	tick := time.NewTicker(max(p.cfg.IdleTimeout/4, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.quit:
-			return
-		case now := <-tick.C:
-			p.mu.RLock()
-			groups, shelves := p.allGroups(), p.allShelves()
-			p.mu.RUnlock()
-			for _, g := range groups {
-				g.retireIdle(now.Add(-p.cfg.IdleTimeout))
-			}
-			for _, s := range shelves {
-				s.clear(false, now)
-			}
-			p.forgetEmpty()
-		}
-	}
 }
 
 // forgetEmpty drops the groups that have neither instances nor calls.

@@ -9,10 +9,11 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
-// Bounds of a shelf. A prepared Python takes some 7 MB, a prepared Node some 35.
+// Bounds of a shelf. A prepared Python takes some 2 MB as a copy and 7 MB else, a prepared Node some 35.
 const (
 	firstShelf  = 2
 	maxShelf    = 8
+	maxCopies   = 64        // where workers are copies of a template, unless Config says otherwise
 	shelfMemory = 256 << 20 // limit while a worker waits; its function brings its own
 	shelfRest   = 10 * time.Minute
 )
@@ -20,13 +21,15 @@ const (
 // shelf keeps workers of one interpreter, booted and waiting to become a function: what a cold start would spend on the
 // sandbox and the interpreter has been spent already. They have run no foreign code, and none that has goes back.
 type shelf struct {
-	pool    *Pool
-	runtime lang.Runtime
+	pool      *Pool
+	runtime   lang.Runtime
+	templates *keeper // nil when there are none
 
 	mu     sync.Mutex
 	ready  []*instance // longest waiting first
 	coming bool        // one is being brought up
 	want   int         // how many to keep
+	lowest int         // the fewest that have waited since the last look
 	used   time.Time
 	closed bool
 }
@@ -41,7 +44,7 @@ func (p *Pool) shelf(rt lang.Runtime) *shelf {
 	defer p.mu.Unlock()
 	s := p.shelves[key]
 	if s == nil && !p.closed {
-		s = &shelf{pool: p, runtime: rt}
+		s = &shelf{pool: p, runtime: rt, templates: newKeeper(p, rt)}
 		p.shelves[key] = s
 	}
 	return s
@@ -59,13 +62,24 @@ func (s *shelf) take() *instance {
 	for len(s.ready) > 0 {
 		in := s.ready[0]
 		s.ready = s.ready[1:]
+		s.lowest = min(s.lowest, len(s.ready))
 		if !in.gone() {
 			return in
 		}
 		in.retire()
 	}
-	s.want = min(max(2*s.want, firstShelf), maxShelf)
+	s.want = min(max(2*s.want, firstShelf), s.most())
 	return nil
+}
+
+// most bounds the workers that wait: they take places of instances, so never more than a quarter of those.
+func (s *shelf) most() int {
+	cfg := s.pool.cfg
+	most := min(max(cfg.Prepared, 0), max(cfg.MaxInstances/4, firstShelf))
+	if s.templates == nil {
+		most = min(most, maxShelf)
+	}
+	return most
 }
 
 // fill begins to bring up a worker when fewer wait than are wanted. s.mu is held.
@@ -79,7 +93,7 @@ func (s *shelf) fill() {
 
 // bringUp brings up one worker after the other until enough wait. They come up when nothing else wants the processor.
 func (s *shelf) bringUp() {
-	in, err := s.pool.prepare(s.runtime)
+	in, err := s.prepare()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.coming = false
@@ -105,12 +119,27 @@ func (s *shelf) clear(closing bool, now time.Time) {
 	defer s.mu.Unlock()
 	s.closed = s.closed || closing
 	if !closing && now.Sub(s.used) < shelfRest {
+		s.shrink()
 		return
 	}
+	s.templates.rest(closing)
 	for _, in := range s.ready {
 		in.retire()
 	}
 	s.ready, s.want = nil, 0
+}
+
+// shrink gives up half of the copies that were not needed since the last look: what a burst has raised comes down again.
+// s.mu is held.
+func (s *shelf) shrink() {
+	if s.templates != nil {
+		for range min(s.lowest/2, len(s.ready)) {
+			s.ready[0].retire()
+			s.ready = s.ready[1:]
+			s.want--
+		}
+	}
+	s.lowest = len(s.ready)
 }
 
 // giveRoom retires one waiting worker for the sake of an instance that is needed now.
@@ -127,11 +156,13 @@ func (s *shelf) giveRoom() bool {
 }
 
 // prepare brings up a worker that waits. The place reserved for it is given back when its process is gone.
-func (p *Pool) prepare(rt lang.Runtime) (*instance, error) {
-	spec := p.boxSpec(rt, "prepared", shelfMemory)
+func (s *shelf) prepare() (*instance, error) {
+	p := s.pool
+	spec := p.boxSpec(s.runtime, "prepared", shelfMemory)
 	spec.TmpBytes, spec.Dir = 1<<20, "/"
 	spec.Empty, spec.Patient = []string{lang.CodeRoot}, true
-	in, err := p.startBox(spec, rt, func() {})
+	box, err := s.box(p, spec)
+	in, err := p.follow(box, err, s.runtime, func() {})
 	if err != nil {
 		p.unreserve()
 		return nil, err

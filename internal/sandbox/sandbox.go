@@ -57,6 +57,10 @@ type Instance interface {
 	// other limits of memory and /tmp. It is for a process that waits and has run no foreign code yet. Only drivers whose
 	// Capabilities say Attach can do it.
 	Attach(m Mount, memoryBytes, tmpBytes int64) error
+	// Freeze stops every process of the tree where it stands, and Thaw has them go on. A frozen tree can be killed, and ends
+	// with the server's own death, as any other. Only drivers whose Capabilities say Freeze can do it.
+	Freeze() error
+	Thaw() error
 	// MemoryPeak is the highest memory use of the tree so far, in bytes; 0 where the level cannot tell.
 	MemoryPeak() int64
 	// Kill ends the whole tree at once. It may be called at any time, by anyone, more than once.
@@ -82,6 +86,8 @@ type Capabilities struct {
 	Lacks []string
 	// Attach tells whether Instance.Attach works.
 	Attach bool
+	// Freeze tells whether Instance.Freeze works.
+	Freeze bool
 	// Isolated is false for a driver that gives no protection at all.
 	Isolated bool
 }

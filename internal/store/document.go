@@ -21,6 +21,9 @@ type document struct {
 
 	InitHandler   string `json:"init_handler,omitempty"`
 	InitTimeoutMS int64  `json:"init_timeout_ms,omitempty"`
+	StopHandler   string `json:"stop_handler,omitempty"`
+	StopTimeoutMS int64  `json:"stop_timeout_ms,omitempty"`
+	BeatHandler   string `json:"beat_handler,omitempty"`
 
 	UserData   string   `json:"user_data,omitempty"`
 	SealedData []byte   `json:"sealed_data,omitempty"` // base64
@@ -28,6 +31,8 @@ type document struct {
 
 	MaxInstances  int               `json:"max_instances"` // 0 has a meaning
 	RequestsPer   int               `json:"requests_per,omitempty"`
+	Reserved      int               `json:"reserved,omitempty"`
+	ReservedIdle  bool              `json:"reserved_idle,omitempty"`
 	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
@@ -53,8 +58,10 @@ func encode(f *faas.Function) (string, error) {
 		Description: s.Description, Runtime: s.Runtime, Handler: s.Handler,
 		TimeoutMS: s.Timeout.Milliseconds(), MemoryMB: s.MemoryMB, TmpMB: s.TmpMB,
 		InitHandler: s.InitHandler, InitTimeoutMS: s.InitTimeout.Milliseconds(),
+		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
+		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried,
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
@@ -76,8 +83,10 @@ func decode(text string, f *faas.Function) error {
 		Description: d.Description, Runtime: d.Runtime, Handler: d.Handler,
 		Timeout: time.Duration(d.TimeoutMS) * time.Millisecond, MemoryMB: d.MemoryMB, TmpMB: d.TmpMB,
 		InitHandler: d.InitHandler, InitTimeout: time.Duration(d.InitTimeoutMS) * time.Millisecond,
+		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
+		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried,
 	}

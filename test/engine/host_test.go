@@ -163,7 +163,7 @@ type function struct {
 
 // The languages that the tests use, as the names of their runtimes begin. The server is asked which version it has.
 const (
-	python = "Python3"
+	python = "Python3.1" // 3.10 or newer: workers of 3.6 are not copied from a template
 	node   = "Node.js"
 )
 

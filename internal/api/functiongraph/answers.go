@@ -58,6 +58,9 @@ type functionAnswer struct {
 	StrategyConfig      strategyAnswer `json:"strategy_config"`
 	InitializerHandler  string         `json:"initializer_handler"`
 	InitializerTimeout  int            `json:"initializer_timeout"`
+	PreStopHandler      string         `json:"pre_stop_handler,omitempty"`
+	PreStopTimeout      int            `json:"pre_stop_timeout,omitempty"`
+	HeartbeatHandler    string         `json:"heartbeat_handler,omitempty"`
 	EnterpriseProjectID string         `json:"enterprise_project_id"`
 	EphemeralStorage    int            `json:"ephemeral_storage"`
 	EnableDynamicMemory bool           `json:"enable_dynamic_memory"`
@@ -149,6 +152,8 @@ func toFunction(f *faas.Function, o owner, notice string) functionAnswer {
 		DependList: list(s.Dependencies), DependVersionList: list(s.Dependencies), Dependencies: []any{},
 		StrategyConfig:     strategyAnswer{Concurrency: s.MaxInstances, ConcurrentNum: s.RequestsPer},
 		InitializerHandler: s.InitHandler, InitializerTimeout: int(s.InitTimeout / time.Second),
+		PreStopHandler: s.StopHandler, PreStopTimeout: int(s.StopTimeout / time.Second), HeartbeatHandler: s.BeatHandler,
+		ReservedInstanceCount: s.Reserved, ReservedInstanceIdleMode: s.ReservedIdle,
 		EnterpriseProjectID: s.EnterpriseID, EphemeralStorage: s.TmpMB, EnableDynamicMemory: s.DynamicMemory, Type: s.Generation,
 		LongTime: s.Timeout > 15*time.Minute, AllowEphemeralStorage: true, EnableCloudDebug: "DISABLED",
 		carried: s.Carried,

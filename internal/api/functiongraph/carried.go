@@ -42,15 +42,12 @@ type carriedJSON struct {
 	FuncVpc                 json.RawMessage `json:"func_vpc,omitempty"`
 	GPUMemory               json.RawMessage `json:"gpu_memory,omitempty"`
 	GPUType                 json.RawMessage `json:"gpu_type,omitempty"`
-	HeartbeatHandler        json.RawMessage `json:"heartbeat_handler,omitempty"`
 	IsStatefulFunction      json.RawMessage `json:"is_stateful_function,omitempty"`
 	LogConfig               json.RawMessage `json:"log_config,omitempty"`
 	LtsCustomTag            json.RawMessage `json:"lts_custom_tag,omitempty"`
 	MountConfig             json.RawMessage `json:"mount_config,omitempty"`
 	NetworkController       json.RawMessage `json:"network_controller,omitempty"`
 	PeeringCidr             json.RawMessage `json:"peering_cidr,omitempty"`
-	PreStopHandler          json.RawMessage `json:"pre_stop_handler,omitempty"`
-	PreStopTimeout          json.RawMessage `json:"pre_stop_timeout,omitempty"`
 	RestoreHookHandler      json.RawMessage `json:"restore_hook_handler,omitempty"`
 	RestoreHookTimeout      json.RawMessage `json:"restore_hook_timeout,omitempty"`
 	Tags                    json.RawMessage `json:"tags,omitempty"`
@@ -79,15 +76,12 @@ func carriedFields() []carriedField {
 		row("func_vpc", "there are no VPCs here; what a function reaches is set by the server", object(checkFuncVpc)),
 		row("gpu_memory", "no graphics processors are handed to functions", number(1024, 16384, 1024)),
 		row("gpu_type", "as gpu_memory", text(128)),
-		row("heartbeat_handler", "instances are watched from outside", text(128)),
 		row("is_stateful_function", "state is not kept between calls", flag),
 		row("log_config", "as enable_lts_log", object(func(*logConfig) string { return "" })),
 		row("lts_custom_tag", "as enable_lts_log", object(func(*map[string]string) string { return "" })),
 		row("mount_config", "file systems of the vendor cannot be mounted", object(checkMountConfig)),
 		row("network_controller", "as func_vpc", object(func(*networkController) string { return "" })),
 		row("peering_cidr", "as func_vpc", text(1024)),
-		row("pre_stop_handler", "instances are ended without a call", text(128)),
-		row("pre_stop_timeout", "as pre_stop_handler", number(1, 90, 1)),
 		row("restore_hook_handler", "a hook of the vendor's Java snapshots", text(128)),
 		row("restore_hook_timeout", "as restore_hook_handler", number(1, 300, 1)),
 		row("tags", "tags have operations of their own", text(4096)),

@@ -48,6 +48,7 @@ func newErrorTable() errorTable {
 		{faas.CodeConflict, "job"}:          {400, "FSS.0400", "200400", ""},
 
 		{faas.CodeQuota, ""}:           {403, "FSS.0403", "200403", ""},
+		{faas.CodeQuota, "count"}:      {400, "FSS.1076", "200400", ""},
 		{faas.CodeQuota, "functions"}:  {403, "FSS.1041", "200403", ""},
 		{faas.CodeQuota, "code_bytes"}: {403, "FSS.1042", "200403", ""},
 
@@ -57,7 +58,7 @@ func newErrorTable() errorTable {
 
 		{faas.CodeOverload, ""}:     {429, "FSS.0429", "150429", ""},
 		{faas.CodeDisabled, ""}:     {403, "FSS.0403", "150434", ""},
-		{faas.CodeQueueTimeout, ""}: {503, "FSS.0503", "150430", ""},
+		{faas.CodeQueueTimeout, ""}: {429, "FSS.0429", "150430", ""},
 		{faas.CodeStart, ""}:        {503, "FSS.0503", "150431", ""},
 		{faas.CodeUnavailable, ""}:  {503, "FSS.0503", "200503", ""},
 		{faas.CodeCancelled, ""}:    {408, "FSS.0408", "4208", ""},
@@ -81,7 +82,7 @@ func newErrorTable() errorTable {
 		"alias": "FSS.1014", "version": "FSS.1015", "description": "FSS.1019", "depend_version_list": "FSS.1024",
 		"concurrency": "FSS.1026", "concurrent_num": "FSS.1026", "custom_image": "FSS.1034", "func_vpc": "FSS.1036",
 		"mount_config": "FSS.1039", "function_urn": "FSS.1309", "initializer_handler": "FSS.1404",
-		"initializer_timeout": "FSS.1405", "marker": "FSS.1001", "maxitems": "FSS.1001",
+		"initializer_timeout": "FSS.1405", "count": "FSS.1076", "marker": "FSS.1001", "maxitems": "FSS.1001",
 		"limit": "FSS.1001", "status": "FSS.1001", "requests": "FSS.1001", "query_begin_time": "FSS.1001", "query_end_time": "FSS.1001",
 	} {
 		t[errorKey{faas.CodeInvalid, field}] = errorReply{400, fss, "200400", ""}

@@ -81,6 +81,9 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodPut, Path: function + "/config-max-instance", Operation: "UpdateFunctionMaxInstanceConfig", Handle: a.updateMaxInstances},
 		{Method: http.MethodDelete, Path: function, Operation: "DeleteFunction", Handle: a.deleteFunction},
 		{Method: http.MethodPut, Path: function + "/collect/{state}", Operation: "UpdateFunctionCollectState", Handle: a.updateCollectState},
+		{Method: http.MethodPut, Path: function + "/reservedinstances", Operation: "UpdateFunctionReservedInstancesCount", Handle: a.updateReserved},
+		{Method: http.MethodGet, Path: functions + "/reservedinstanceconfigs", Operation: "ListReservedInstanceConfigs", Handle: a.listReservedConfigs},
+		{Method: http.MethodGet, Path: functions + "/reservedinstances", Operation: "ListFunctionReservedInstances", Handle: a.listReserved},
 		{Method: http.MethodGet, Path: "/v2/{project_id}/fgs/quotas", Operation: "ListQuotas", Handle: a.listQuotas},
 		{Method: http.MethodPost, Path: function + "/invocations", Operation: "InvokeFunction", MaxBody: faas.MaxEventBytes, Handle: a.invokeFunction},
 

@@ -193,7 +193,8 @@ func TestAsyncRecord(t *testing.T) {
 func TestOperations(t *testing.T) {
 	require.Equal(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
-		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState", "ListQuotas", "InvokeFunction",
+		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState",
+		"UpdateFunctionReservedInstancesCount", "ListReservedInstanceConfigs", "ListFunctionReservedInstances", "ListQuotas", "InvokeFunction",
 		"AsyncInvokeFunction", "ListAsyncInvocations", "ListActiveAsyncInvocations", "CancelAsyncInvocation",
 		"UpdateFunctionAsyncInvokeConfig", "ShowFunctionAsyncInvokeConfig", "DeleteFunctionAsyncInvokeConfig", "ListFunctionAsyncInvokeConfig",
 		"EnableAsyncStatusLog", "ShowProjectAsyncStatusLogInfo",

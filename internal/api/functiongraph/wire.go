@@ -31,6 +31,9 @@ type functionRequest struct {
 	EncryptedUserData   *string          `json:"encrypted_user_data"`
 	InitializerHandler  *string          `json:"initializer_handler"`
 	InitializerTimeout  *int             `json:"initializer_timeout"`
+	PreStopHandler      *string          `json:"pre_stop_handler"`
+	PreStopTimeout      *int             `json:"pre_stop_timeout"`
+	HeartbeatHandler    *string          `json:"heartbeat_handler"`
 	EphemeralStorage    *int             `json:"ephemeral_storage"`
 	EnableDynamicMemory *bool            `json:"enable_dynamic_memory"`
 	StrategyConfig      *strategyRequest `json:"strategy_config"`
@@ -124,6 +127,7 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 	set := control.Settings{
 		Description: q.Description, Runtime: q.Runtime, Handler: q.Handler, TimeoutSec: q.Timeout, MemoryMB: q.MemorySize,
 		TmpMB: q.EphemeralStorage, InitHandler: q.InitializerHandler, InitTimeoutSec: q.InitializerTimeout,
+		StopHandler: q.PreStopHandler, StopTimeoutSec: q.PreStopTimeout, BeatHandler: q.HeartbeatHandler,
 		UserData: q.UserData, EncryptedUserData: q.EncryptedUserData, DynamicMemory: q.EnableDynamicMemory,
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
 	}

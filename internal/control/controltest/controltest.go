@@ -106,6 +106,24 @@ func (s *Store) find(key faas.FunctionKey) (*faas.Function, error) {
 	return nil, faas.NotFound("function", key.Name)
 }
 
+// Reserved is of control.FunctionStore.
+func (s *Store) Reserved(_ context.Context, project string) ([]*faas.Function, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []row
+	for key, r := range s.rows {
+		if r.function.Spec.Reserved > 0 && (project == "" || key.Project == project) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b row) int { return cmp.Compare(a.number, b.number) })
+	var all []*faas.Function
+	for _, r := range found {
+		all = append(all, clone(&r.function))
+	}
+	return all, nil
+}
+
 // UpdateFunction is of control.FunctionStore.
 func (s *Store) UpdateFunction(_ context.Context, key faas.FunctionKey, quota faas.Quota, change func(*faas.Function) error) (*faas.Function, error) {
 	s.mu.Lock()

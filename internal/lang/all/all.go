@@ -3,12 +3,14 @@ package all
 
 import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/lang/java"
 	"github.com/hanshu-faas/hanshu/internal/lang/node"
 	"github.com/hanshu-faas/hanshu/internal/lang/php"
 	"github.com/hanshu-faas/hanshu/internal/lang/python"
+	"github.com/hanshu-faas/hanshu/internal/lang/python27"
 )
 
 // All gives every language, in the order in which people are shown them.
 func All() []*lang.Language {
-	return []*lang.Language{python.Language(), node.Language(), php.Language()}
+	return []*lang.Language{python.Language(), python27.Language(java.Find), node.Language(), php.Language(), java.Language()}
 }

@@ -110,6 +110,13 @@ function handler($event, $context) { exec("kill -9 " . getmypid()); }
 func pythonCases() []Case {
 	return []Case{
 		{
+			Name: "modules named like those of the system", Sources: sources{"python": shadowed()},
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				result(t, w.Call(`0`), `["queue.py", "logging.py", "csv/inner.py", true]`)
+			},
+		},
+		{
 			Name: "sys.exit", Sources: source("import sys\ndef handler(event, context):\n    sys.exit(event)\n", ""),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

@@ -1,6 +1,8 @@
 package langtest
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,31 +55,53 @@ func Example(root string) lang.Load {
 	}
 }
 
-// Run holds one install of a language to the suite.
-func Run(t *testing.T, l *lang.Language, in lang.Install) {
+// Run holds one install of a language to the suite, or to those of its cases that are named.
+func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 	bootstrap := Bootstrap(t, l)
-	ran := 0
-	for _, c := range Cases() {
-		files, ok := c.Sources[l.ID]
+	run(t, l, bootstrap, func(t *testing.T) *Worker { return Start(t, l, in, bootstrap) }, only...)
+}
+
+// RunCopies holds the copies of a language's template to the suite.
+func RunCopies(t *testing.T, l *lang.Language, in lang.Install) {
+	bootstrap := Bootstrap(t, l)
+	m := newTemplate(t, l, in, bootstrap)
+	run(t, l, bootstrap, func(t *testing.T) *Worker { return start(t, m.copy(t)) })
+}
+
+func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *testing.T) *Worker, only ...string) {
+	roots := map[int]string{} // by the place of the case
+	for i, c := range Cases() {
+		if files, ok := c.Sources[l.ID]; ok && (len(only) == 0 || slices.Contains(only, c.Name)) {
+			roots[i] = Write(t, files)
+		}
+	}
+	if l.ID == "java" {
+		CompileJava(t, bootstrap, slices.Collect(maps.Values(roots))...)
+	}
+	for i, c := range Cases() {
+		root, ok := roots[i]
 		if !ok {
 			continue
 		}
-		ran++
 		t.Run(c.Name, func(t *testing.T) {
-			load := Example(Write(t, files))
+			load := Example(root)
 			if c.Load != nil {
 				c.Load(&load)
 			}
-			w := Start(t, l, in, bootstrap)
+			if l.ID == "java" {
+				javaHandler(&load)
+			}
+			w := startWorker(t)
 			c.Check(t, w, w.Load(load))
 		})
 	}
-	require.NotZero(t, ran, "the suite has no example in %s", l.ID)
+	require.NotEmpty(t, roots, "the suite has no example in %s", l.ID)
 }
 
 // Cases is the whole suite.
 func Cases() []Case {
-	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases())
+	shared := concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases())
+	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), hookCases(), sharedCases())
 }
 
 func concat(lists ...[]Case) []Case {
@@ -109,7 +133,8 @@ func failed(t *testing.T, r Reply, kind byte, types, message string) {
 	t.Helper()
 	require.NoError(t, r.Err)
 	require.Equal(t, string(kind), string(r.Fail), "%s %+v", r.Frame.Body, r.Failure)
-	require.Contains(t, strings.Split(types, "|"), r.Failure.Type, "%+v", r.Failure)
+	name := r.Failure.Type[strings.LastIndexAny(r.Failure.Type, ".$")+1:] // without a package or a class around
+	require.Contains(t, strings.Split(types, "|"), name, "%+v", r.Failure)
 	require.Contains(t, r.Failure.Message, message)
 	for _, line := range r.Failure.Stack {
 		require.NotContains(t, line, "worker.", "a frame of the bootstrap is shown")

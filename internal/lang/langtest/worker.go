@@ -29,7 +29,8 @@ const Patience = 30 * time.Second
 // Worker is a bootstrap that runs, with its socket and its output.
 type Worker struct {
 	t      testing.TB
-	cmd    *exec.Cmd
+	pid    int
+	state  *os.ProcessState // after exited
 	conn   net.Conn
 	in     *bufio.Reader
 	out    []byte // reused for frames that are sent
@@ -73,23 +74,39 @@ func Write(t testing.TB, files map[string]string) string {
 // Start starts a worker from the folder that Bootstrap gave and waits until it is ready. It is closed with the test.
 func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *Worker {
 	t.Helper()
+	return start(t, func(control, output *os.File) *os.Process {
+		cmd := command(l, l.Command(in, bootstrap), control, output)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, cmd.Start())
+		return cmd.Process
+	})
+}
+
+// command is a process of a language with its three channels.
+func command(l *lang.Language, args []string, control, output *os.File) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp"}, l.Env...)
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = []*os.File{control} // becomes lang.ControlFD
+	return cmd
+}
+
+// start starts a worker, its process by launch, as the leader of a process group.
+func start(t testing.TB, launch func(control, output *os.File) *os.Process) *Worker {
+	t.Helper()
 	ours, theirs := socketPair(t)
 	defer theirs.Close()
 	read, write, err := os.Pipe()
 	require.NoError(t, err)
 
-	args := l.Command(in, bootstrap)
-	w := &Worker{t: t, cmd: exec.Command(args[0], args[1:]...), conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
+	w := &Worker{t: t, conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
 	w.in = bufio.NewReaderSize(ours, 64<<10)
-	w.cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp"}, l.Env...)
-	w.cmd.Dir = "/"
-	w.cmd.Stdout, w.cmd.Stderr = write, write
-	w.cmd.ExtraFiles = []*os.File{theirs} // becomes lang.ControlFD
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, w.cmd.Start())
+	process := launch(theirs, write)
+	w.pid = process.Pid
 	go w.readOutput(read)
 	go func() {
-		_ = w.cmd.Wait() // the state is read by Exit
+		w.state, _ = process.Wait() // read by Exit
 		close(w.exited)
 	}()
 	t.Cleanup(w.Close)
@@ -156,20 +173,48 @@ func (w *Worker) exchange(frame []byte, seq uint32) Reply {
 	if _, err := w.conn.Write(frame); err != nil {
 		return Reply{Err: err}
 	}
+	r := w.Receive()
+	if r.Err == nil && r.Frame.Seq != seq {
+		return Reply{Err: fmt.Errorf("answer to call %d, not %d", r.Frame.Seq, seq)}
+	}
+	return r
+}
+
+// Send sends calls in one piece and gives the sequence number of the first; it does not wait for answers.
+func (w *Worker) Send(events ...string) uint32 {
+	w.t.Helper()
+	var wire []byte
+	for i, event := range events {
+		wire = lang.AppendCall(wire, w.seq+1+uint32(i), time.Now().Add(time.Minute), fmt.Sprintf("request-%d", i), lang.CallExtra{}, []byte(event))
+	}
+	first := w.seq + 1
+	w.seq += uint32(len(events))
+	require.NoError(w.t, w.conn.SetDeadline(time.Now().Add(Patience)))
+	_, err := w.conn.Write(wire)
+	require.NoError(w.t, err)
+	return first
+}
+
+// Ask sends what is no call, FrameBeat or FrameStop, and waits for the answer.
+func (w *Worker) Ask(kind byte) Reply {
+	w.t.Helper()
+	w.seq++
+	return w.exchange(lang.AppendFrame(w.out[:0], lang.Frame{Type: kind, Seq: w.seq}), w.seq)
+}
+
+// Receive waits for the next answer, whichever call it is for.
+func (w *Worker) Receive() Reply {
 	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
 	if err != nil {
 		return Reply{Err: err}
 	}
 	r := Reply{Frame: f}
-	if f.Seq != seq {
-		return Reply{Err: fmt.Errorf("answer to call %d, not %d", f.Seq, seq)}
-	}
 	switch f.Type {
 	case lang.FrameResult:
 		r.PeakKiB, r.Err = f.PeakKiB()
 	case lang.FrameFailed:
 		r.Fail, r.Failure, r.Err = f.Failure()
-	case lang.FrameLoaded:
+	case lang.FrameLoaded, lang.FrameBeaten, lang.FrameStopped:
 	default:
 		r.Err = fmt.Errorf("answer of type %d", f.Type)
 	}
@@ -219,9 +264,9 @@ func (w *Worker) Exit() int {
 	w.t.Helper()
 	select {
 	case <-w.exited:
-		return w.cmd.ProcessState.ExitCode()
+		return w.state.ExitCode()
 	case <-time.After(Patience):
-		w.t.Fatalf("worker %d goes on; output: %q", w.cmd.Process.Pid, w.Output())
+		w.t.Fatalf("worker %d goes on; output: %q", w.pid, w.Output())
 		return 0
 	}
 }
@@ -237,7 +282,7 @@ func (w *Worker) idle() {
 }
 
 // Pid is the process id of the worker.
-func (w *Worker) Pid() int { return w.cmd.Process.Pid }
+func (w *Worker) Pid() int { return w.pid }
 
 // HangUp closes the socket, which tells the worker to end.
 func (w *Worker) HangUp() { _ = w.conn.Close() }
@@ -246,7 +291,7 @@ func (w *Worker) HangUp() { _ = w.conn.Close() }
 func (w *Worker) Close() {
 	w.closed.Do(func() {
 		_ = w.conn.Close()
-		if err := syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(-w.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			w.t.Errorf("end worker: %v", err)
 		}
 		<-w.exited

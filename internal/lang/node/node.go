@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed worker.js
+//go:embed worker.js shared.js
 var bootstrap embed.FS
 
 var binary = regexp.MustCompile(`^(node|nodejs)$`)
@@ -35,6 +35,8 @@ func Language() *lang.Language {
 		Bootstrap:    bootstrap,
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
+		Concurrent:   true,
+		Hooks:        true,
 	}
 }
 

@@ -20,7 +20,7 @@ const now = Date.now;
 
 const CONTROL = 3;
 const HEAD = 12;
-const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6;
+const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6, BEAT = 7, BEATEN = 8, STOP = 9, STOPPED = 10;
 const FAIL_LOAD = 'l', FAIL_INIT = 'i', FAIL_EXCEPTION = 'x', FAIL_LAST = 'e', FAIL_RESULT = 'r', FAIL_TOO_LARGE = 't';
 
 const MAX_MESSAGE = 32 << 10; // characters of an error's message
@@ -30,6 +30,7 @@ const MAX_LINE = 2000; // characters of one
 // --- standard output and error
 
 let level = ''; // letter of the console method that writes just now
+let shared = null; // what serves calls side by side; null where they come one at a time
 
 function writeAll(fd, text) {
   const data = typeof text === 'string' ? Buffer.from(text) : text;
@@ -44,7 +45,7 @@ function writeAll(fd, text) {
 }
 
 function logLine(letter, text) {
-  writeAll(1, '\x1e' + letter + text.replace(/\n/g, '\x1f') + '\n');
+  writeAll(1, '\x1e' + letter + (shared === null ? '' : shared.tag()) + text.replace(/\n/g, '\x1f') + '\n');
 }
 
 // replaceOutput puts streams in place that write at once. Node's own would make the pipe non-blocking, and lines could
@@ -54,7 +55,8 @@ function replaceOutput(name, fd) {
     decodeStrings: false,
     write(chunk, encoding, done) {
       if (level === '' || typeof chunk !== 'string') {
-        writeAll(fd, typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk);
+        const data = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+        if (shared === null) writeAll(fd, data); else shared.print(data);
       } else {
         logLine(level, chunk.endsWith('\n') ? chunk.slice(0, -1) : chunk);
       }
@@ -91,6 +93,7 @@ let whole = null; // a frame that did not come in one piece
 let have = 0; // bytes of it
 
 function receive(count) {
+  if (shared !== null) return shared.receive(incoming.slice(0, count));
   if (whole === null && begun.length === 0 && count >= HEAD && incoming.readUInt32BE(0) + HEAD === count) {
     dispatch(incoming, count);
     return true;
@@ -124,6 +127,10 @@ function head(buffer, type, seq, meta, body) {
 
 // send writes at once what the socket takes, and leaves to Node what it does not.
 function send(buffer, end) {
+  if (socket.writableLength > 0) { // behind another answer
+    socket.write(Buffer.from(buffer.slice(0, end)));
+    return;
+  }
   for (let at = 0; at < end;) {
     try {
       at += writeSync(CONTROL, buffer, at, end - at);
@@ -135,8 +142,8 @@ function send(buffer, end) {
   }
 }
 
-function sendEmpty(type) {
-  head(small, type, 0, 0, 0);
+function sendEmpty(type, seq = 0) {
+  head(small, type, seq, 0, 0);
   send(small, HEAD);
 }
 
@@ -295,6 +302,8 @@ class Context {
 // --- life
 
 let handler = null;
+let beatHandler = null;
+let stopHandler = null;
 let stage = FAIL_LOAD; // what an error nobody caught means just now
 let busy = true; // an answer is owed
 let seq = 0; // of the call that runs
@@ -307,6 +316,8 @@ function dispatch(buffer, end) {
     seq = buffer.readUInt32BE(8);
     const deadline = buffer.readUInt32BE(HEAD) * 4294967296 + buffer.readUInt32BE(HEAD + 4);
     call(deadline, buffer.latin1Slice(HEAD + 8, meta), buffer.utf8Slice(meta, end));
+  } else if ((type === BEAT || type === STOP) && handler !== null && !busy) {
+    attend(type, buffer.readUInt32BE(8));
   } else if (type === LOAD && spec === null) {
     load(parse(buffer.utf8Slice(meta, end)));
   } else {
@@ -334,11 +345,43 @@ function invoke(fn, args, succeed, fail) {
   }
 }
 
+// attend answers what is no call: the question whether all is well, and the word that this is the end.
+function attend(type, mine) {
+  const hook = type === BEAT ? beatHandler : stopHandler;
+  if (hook === null) exit(1);
+  let open = true;
+  const end = (well) => {
+    if (!open) return;
+    open = false;
+    if (type === STOP && well) {
+      sendEmpty(STOPPED, mine);
+    } else if (type === STOP) {
+      sendFailure(mine, FAIL_EXCEPTION, { errorMessage: 'the pre-stop handler threw', errorType: 'PreStop', stackTrace: [] });
+    } else {
+      const buffer = Buffer.alloc(HEAD + 1);
+      head(buffer, BEATEN, mine, 1, 0);
+      buffer[HEAD] = well ? 1 : 0;
+      send(buffer, buffer.length);
+    }
+  };
+  const fail = (error) => {
+    const failure = describe(error);
+    logLine('E', failure.stackTrace.join('\n') || failure.errorType + ': ' + failure.errorMessage);
+    end(false);
+  };
+  const deadline = now() + (type === STOP ? spec.stop_timeout_s : 3) * 1000;
+  invoke(hook, [new Context('', deadline)], (said) => end(type === STOP || Boolean(said)), fail);
+}
+
 function call(deadline, id, event) {
   const mine = seq;
   const open = () => busy && seq === mine; // else another has answered this call
   const fail = (error) => { if (open()) answerFailure(FAIL_EXCEPTION, error); };
   const succeed = (value) => { if (open()) answer(value); };
+  run(deadline, id, event, succeed, fail);
+}
+
+function run(deadline, id, event, succeed, fail) {
   const zero = id.indexOf('\0');
   const context = new Context(zero < 0 ? id : id.slice(0, zero), deadline);
   let input;
@@ -352,11 +395,16 @@ function call(deadline, id, event) {
   invoke(handler, [input, context], succeed, fail);
 }
 
+function toText(value) {
+  const text = value === undefined ? 'null' : stringify(value);
+  if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON form`);
+  return text;
+}
+
 function answer(value) {
   let text;
   try {
-    text = value === undefined ? 'null' : stringify(value);
-    if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON form`);
+    text = toText(value);
   } catch (error) {
     answerFailure(FAIL_RESULT, error);
     return;
@@ -366,18 +414,24 @@ function answer(value) {
 }
 
 function answerFailure(kind, error) {
+  busy = false;
+  fail(seq, kind, error);
+}
+
+function fail(seq, kind, error) {
   const failure = describe(error);
   if (kind === FAIL_RESULT) {
     failure.errorMessage = 'the result cannot be written as JSON: ' + failure.errorMessage;
     failure.stackTrace = [];
   }
-  busy = false;
   sendFailure(seq, kind, failure);
 }
 
 // crash ends the process after an error that nobody caught: its state cannot be trusted any more.
 function crash(error) {
-  if (busy && spec !== null) {
+  if (shared !== null && handler !== null && shared.owed() > 0) {
+    shared.crash((mine) => fail(mine, FAIL_LAST, error));
+  } else if (busy && spec !== null) {
     answerFailure(stage === FAIL_EXCEPTION ? FAIL_LAST : stage, error);
   } else {
     const failure = describe(error);
@@ -396,7 +450,12 @@ async function load(value) {
   try {
     Object.assign(process.env, spec.env || {});
     process.chdir(spec.code_root);
+    if (spec.concurrency > 1) {
+      shared = require('./shared.js')({ CALL, BEAT, STOP, HEAD, exit, run, attend, toText, sendResult, fail, writeAll, FAIL_EXCEPTION, FAIL_RESULT });
+    }
     const found = await find(spec.handler);
+    if (spec.beat_handler) beatHandler = await find(spec.beat_handler);
+    if (spec.stop_handler) stopHandler = await find(spec.stop_handler);
     const initializer = spec.init_handler ? await find(spec.init_handler) : null;
     if (initializer !== null) {
       stage = FAIL_INIT;
@@ -410,6 +469,7 @@ async function load(value) {
   }
   stage = FAIL_EXCEPTION;
   busy = false;
+  if (shared !== null) shared.begin(() => spec.max_result);
   sendEmpty(LOADED);
 }
 

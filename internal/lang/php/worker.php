@@ -6,7 +6,7 @@
 // global names free.
 namespace hanshu;
 
-const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6;
+const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6, BEAT = 7, BEATEN = 8, STOP = 9, STOPPED = 10;
 const FAIL_LOAD = 'l', FAIL_INIT = 'i', FAIL_EXCEPTION = 'x', FAIL_LAST = 'e', FAIL_RESULT = 'r', FAIL_TOO_LARGE = 't';
 
 const HEAD = 12; // bytes of a frame before meta
@@ -119,6 +119,7 @@ final class Worker
     private static $owing = false; // an answer is owed, which the end of the process must give
     private static $stage = FAIL_LOAD;
     private static $seq = 0;
+    private static $hooks = []; // BEAT and STOP -> name of a function
 
     /** Comes up, waits for the load and becomes the function, up to its code. */
     public static function begin()
@@ -158,7 +159,7 @@ final class Worker
             if (!@chdir(self::$load['code_root'])) {
                 throw new HandlerNotFound('the code folder ' . self::$load['code_root'] . ' cannot be entered');
             }
-            foreach (['handler', 'init_handler'] as $key) {
+            foreach (['handler', 'init_handler', 'beat_handler', 'stop_handler'] as $key) {
                 if (($name = self::$load[$key] ?? '') === '') {
                     continue;
                 }
@@ -190,6 +191,11 @@ final class Worker
     {
         try {
             $handler = self::find(self::$load['handler']);
+            foreach ([BEAT => 'beat_handler', STOP => 'stop_handler'] as $kind => $key) {
+                if ((self::$load[$key] ?? '') !== '') {
+                    self::$hooks[$kind] = self::find(self::$load[$key]);
+                }
+            }
             if ((self::$load['init_handler'] ?? '') !== '') {
                 $initializer = self::find(self::$load['init_handler']);
                 self::$stage = FAIL_INIT;
@@ -202,13 +208,39 @@ final class Worker
         self::answer(LOADED, '', '');
         for (;;) {
             [$kind, $seq, $meta, $body] = self::receive();
-            if ($kind !== CALL) {
-                exit(1);
-            }
             self::$seq = $seq;
+            if ($kind !== CALL) {
+                self::attend($kind);
+                continue;
+            }
             self::$stage = FAIL_EXCEPTION;
             self::$owing = true;
             self::call($handler, $meta, $body);
+        }
+    }
+
+    /** Answers what is no call: the question whether all is well, and the word that this is the end. */
+    private static function attend($kind)
+    {
+        if (!isset(self::$hooks[$kind])) {
+            exit(1);
+        }
+        $well = false;
+        try {
+            $seconds = $kind === STOP ? self::$load['stop_timeout_s'] : 3;
+            $said = (self::$hooks[$kind])(new Context('', (int)(microtime(true) * 1000) + $seconds * 1000));
+            $well = $kind === STOP || $said;
+            self::flush();
+        } catch (\Throwable $e) {
+            $well = false;
+            self::log('E', implode("\n", self::stack($e)));
+        }
+        if ($kind === BEAT) {
+            self::answer(BEATEN, $well ? "\x01" : "\x00", '');
+        } elseif ($well) {
+            self::answer(STOPPED, '', '');
+        } else {
+            self::answer(FAILED, FAIL_EXCEPTION, self::failure('PreStop', 'the pre-stop handler threw', []));
         }
     }
 

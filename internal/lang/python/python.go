@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed worker.py
+//go:embed worker.py template.py shared.py
 var bootstrap embed.FS
 
 var binary = regexp.MustCompile(`^python3(\.[0-9]+)?$`)
@@ -27,15 +27,18 @@ func Language() *lang.Language {
 		ID:           "python",
 		Title:        "Python",
 		Prefix:       "Python",
-		Versions:     []string{"2.7", "3.6", "3.9", "3.10", "3.12"},
+		Versions:     []string{"3.6", "3.9", "3.10", "3.12"},
 		Oldest:       oldest,
 		Debian:       func(string) string { return "python3" },
 		Find:         find,
 		Command:      command,
+		Template:     template,
 		Env:          []string{"LANG=C.UTF-8"},
 		Bootstrap:    bootstrap,
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
+		Concurrent:   true,
+		Hooks:        true,
 	}
 }
 
@@ -49,6 +52,14 @@ func find(ctx context.Context, dirs []string) []lang.Install {
 // Output is not unbuffered (-u), which costs a system call for each piece of a print; worker.py flushes by line.
 func command(in lang.Install, dir string) []string {
 	return []string{in.Path, "-I", "-B", path.Join(dir, "worker.py")}
+}
+
+// template has worker.py wait to be copied, where the interpreter has what template.py needs.
+func template(in lang.Install, dir string) []string {
+	if !lang.AtLeast(in, "3.7") {
+		return nil
+	}
+	return append(command(in, dir), "template")
 }
 
 func sourceFile(handler string) string {

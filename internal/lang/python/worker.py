@@ -15,13 +15,15 @@ import time
 HEAD = struct.Struct(">IBBHI")  # size, type, zero, size of meta, sequence number
 DEADLINE = struct.Struct(">Q")
 PEAK = struct.Struct(">I")
-READY, LOAD, LOADED, CALL, RESULT, FAILED = 1, 2, 3, 4, 5, 6
+READY, LOAD, LOADED, CALL, RESULT, FAILED, BEAT, BEATEN, STOP, STOPPED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_LAST, FAIL_RESULT, FAIL_TOO_LARGE = b"l", b"i", b"x", b"e", b"r", b"t"
 CHUNK = 64 << 10  # one read takes a whole small frame
 
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
+SHARED = os.path.join(os.path.dirname(os.path.abspath(HERE)), "shared.py")  # for calls side by side
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
+AHEAD = frozenset()  # modules that were imported only for the function's sake
 
 MAX_MESSAGE = 32 << 10  # characters of an error's message
 MAX_STACK = 200  # lines of a stack
@@ -391,7 +393,7 @@ def hide_ours(error, seen):
 
 
 def is_ours(filename):
-    return filename == HERE or filename == importlib.__file__ or filename.startswith("<frozen importlib")
+    return filename in (HERE, SHARED) or filename == importlib.__file__ or filename.startswith("<frozen importlib")
 
 
 class NoHandler(Exception):
@@ -429,8 +431,17 @@ def load_file(name, file):
     return sys.modules[name]
 
 
+def make_way(root):
+    """Forgets a module that was imported ahead of time where the function brings its own of the same name."""
+    for entry in os.listdir(root) if AHEAD else ():
+        name, _, kind = entry.partition(".")
+        if name in AHEAD and (kind == "py" or kind.endswith("so") or os.path.exists(os.path.join(root, entry, "__init__.py"))):
+            for known in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
+                del sys.modules[known]
+
+
 def start(load, output):
-    """Becomes the function: environment, import path, module, initializer. Gives the handler, or a (Fail byte, Failure)."""
+    """Becomes the function: environment, import path, module, initializer. Gives its handlers, or a (Fail byte, Failure)."""
     root = load["code_root"]
     logger = Logger(output.log)
     Context._prepare(load, logger)
@@ -441,13 +452,21 @@ def start(load, output):
             time.tzset()
         os.chdir(root)
         sys.path.insert(0, root)
-        sys.meta_path.insert(0, LoggingHook(output.log))
-        handler = find(root, load["handler"])
+        make_way(root)
+        hook = LoggingHook(output.log)
+        if "logging" in sys.modules:
+            hook.attach(sys.modules["logging"])
+        else:
+            sys.meta_path.insert(0, hook)
+        handlers = {CALL: find(root, load["handler"])}
+        for key, frame in (("beat_handler", BEAT), ("stop_handler", STOP)):
+            if load.get(key):
+                handlers[frame] = find(root, load[key])
         if load.get("init_handler"):
             initializer = find(root, load["init_handler"])
             kind = FAIL_INIT
             initializer(Context("", int(time.time() * 1000) + load["init_timeout_s"] * 1000))
-        return handler, None
+        return handlers, None
     except BaseException as e:
         return None, (kind, e)
 
@@ -478,15 +497,40 @@ def new_context(meta):
     return context
 
 
-def serve(fd, handler, limit, output, peak):
+def attend(fd, kind, seq, handlers, stop_seconds, output, send):
+    """Answers what is no call: the question whether all is well, and the word that this is the end."""
+    hook = handlers.get(kind)
+    if hook is None:
+        leave(1)
+    deadline = int(time.time() * 1000) + (stop_seconds if kind == STOP else 3) * 1000
+    well = False
+    try:
+        code = getattr(hook, "__code__", None)
+        said = hook() if code is not None and code.co_argcount == 0 else hook(Context("", deadline))
+        well = kind == STOP or bool(said)
+    except BaseException as e:
+        told = json.loads(describe(FAIL_EXCEPTION, e).decode("ascii"))
+        output.log(40, "\n".join(told["stackTrace"]) or told["errorMessage"])
+    output.flush()
+    if kind == BEAT:
+        send(fd, BEATEN, seq, b"\x01" if well else b"\x00", b"")
+    elif well:
+        send(fd, STOPPED, seq, b"", b"")
+    else:
+        send(fd, FAILED, seq, FAIL_EXCEPTION, failure("PreStop", "the pre-stop handler threw"))
+
+
+def serve(fd, handlers, load, output, peak):
     """Answers calls until the stream ends."""
+    handler, limit = handlers[CALL], load["max_result"]
     decode = json.JSONDecoder().decode
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     flush = output.flush
     while True:
         kind, seq, meta, body = receive(fd)
         if kind != CALL:
-            leave(1)
+            attend(fd, kind, seq, handlers, load["stop_timeout_s"], output, send)
+            continue
         result = None
         stage = FAIL_EXCEPTION
         try:
@@ -534,15 +578,35 @@ def main():
     if kind != LOAD:
         leave(1)
     load = json.loads(body.decode("utf-8"))
-    handler, trouble = start(load, output)
+    shared = None
+    if load.get("concurrency", 1) > 1:
+        shared = load_file("_hanshu_shared", SHARED)
+        output = shared.Output()
+    handlers, trouble = start(load, output)
     if trouble is not None:
         fail(fd, 0, trouble[0], trouble[1], output)
         receive(fd)  # until the server ends this process
         leave(1)
     output.flush()
     send(fd, LOADED, 0, b"", b"")
-    serve(fd, handler, load["max_result"], output, peak)
+    if shared is not None:
+        shared.serve(sys.modules[__name__], fd, handlers, load, output, peak)
+    serve(fd, handlers, load, output, peak)
+
+
+def wait_to_be_copied():
+    """Goes on in a copy of this process: see template.py."""
+    global PID, AHEAD
+    ours = {name.partition(".")[0] for name in sys.modules}
+    template = load_file("_hanshu_template", os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.py"))
+    template.imports()
+    AHEAD = frozenset(name.partition(".")[0] for name in sys.modules) - ours
+    template.wait()
+    PID = os.getpid()
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["template"]:
+        del sys.argv[1:]
+        wait_to_be_copied()
     main()

@@ -24,6 +24,8 @@ type groups struct {
 	v2    string            // folder of ours in the v2 tree; "" when v2 gives no controllers here
 	v2has []string          // controllers in there
 	v1    map[string]string // controller -> folder of ours in its v1 tree
+	// bare is a folder of ours in a v2 tree without controllers, beside v1 ones: it freezes and kills; "" where there is none.
+	bare string
 }
 
 // group is the resource group of one sandbox.
@@ -57,7 +59,18 @@ func findGroups(token string) *groups {
 			g.v1[c] = dir
 		}
 	}
+	if root, ok := mounts["v2"]; ok {
+		g.useBare(filepath.Join(root, own[""], token))
+	}
 	return g
+}
+
+// useBare makes our folder in a v2 tree that limits nothing.
+func (g *groups) useBare(dir string) {
+	removeTree(dir)
+	if err := os.Mkdir(dir, 0o755); err == nil || errors.Is(err, os.ErrExist) {
+		g.bare = dir
+	}
 }
 
 // folders lists where the groups of sandboxes are made.
@@ -68,6 +81,9 @@ func (g *groups) folders() []string {
 	}
 	for _, dir := range g.v1 {
 		all = append(all, dir)
+	}
+	if g.bare != "" {
+		all = append(all, g.bare)
 	}
 	return all
 }
@@ -221,7 +237,7 @@ func (g *groups) level() string {
 	}
 }
 
-// create makes the group of one sandbox with its limits.
+// create makes the group of one sandbox with its limits; 0 is no limit.
 func (g *groups) create(name string, memory int64, processes int) (*group, error) {
 	gr := &group{parent: g, name: name}
 	if g.v2 != "" {
@@ -233,8 +249,9 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 			return nil, fmt.Errorf("make %s group: %w", c, err)
 		}
 	}
-	err := gr.setMemory(memory)
-	if g.has("pids") {
+	err := gr.openBare()
+	err = errors.Join(err, gr.setMemory(memory))
+	if g.has("pids") && processes > 0 {
 		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
 	}
 	if err != nil {
@@ -242,6 +259,45 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 		return nil, fmt.Errorf("set limits: %w", err)
 	}
 	return gr, nil
+}
+
+// openBare makes the group in the v2 tree without controllers, which a sandbox is born in.
+func (gr *group) openBare() error {
+	if gr.parent.bare == "" {
+		return nil
+	}
+	dir := filepath.Join(gr.parent.bare, gr.name)
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		gr.dir, err = os.Open(dir)
+	}
+	return err
+}
+
+// frozen is the file that freezes and thaws; "" where there is no v2 tree. The freezer of v1 is left alone: what it holds
+// does not die, neither when it is killed nor with the server, before somebody thaws it.
+func (gr *group) frozen() string {
+	tree := gr.parent.freezer()
+	if tree == "" {
+		return ""
+	}
+	return filepath.Join(tree, gr.name, "cgroup.freeze")
+}
+
+func (gr *group) freeze(value string) error {
+	file := gr.frozen()
+	if file == "" {
+		return errors.ErrUnsupported
+	}
+	return writeFile(file, value)
+}
+
+// freezer is our folder in the v2 tree, if there is one.
+func (g *groups) freezer() string {
+	if g.v2 != "" {
+		return g.v2
+	}
+	return g.bare
 }
 
 func (gr *group) createV2(memory int64, processes int) error {
@@ -253,7 +309,7 @@ func (gr *group) createV2(memory int64, processes int) error {
 	if gr.parent.has("memory") {
 		err = errors.Join(err, ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")))
 	}
-	if gr.parent.has("pids") {
+	if gr.parent.has("pids") && processes > 0 {
 		err = errors.Join(err, writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)))
 	}
 	if err == nil {
@@ -280,6 +336,20 @@ func (gr *group) joinFiles() ([]*os.File, error) {
 		files = append(files, f)
 	}
 	return files, nil
+}
+
+// letJoin lets a template put its copies into groups of ours: on v2 that takes the right to write to the group, and to the
+// one above it and the template's own.
+func (g *groups) letJoin(uid int) error {
+	if g.v2 == "" {
+		return nil
+	}
+	return os.Chown(filepath.Join(g.v2, "cgroup.procs"), uid, -1)
+}
+
+// letJoin lets a template put its copies into this group.
+func (gr *group) letJoin(uid int) error {
+	return os.Chown(filepath.Join(gr.parent.v2, gr.name, "cgroup.procs"), uid, -1)
 }
 
 // setCPU sets the processor share in thousandths of a core.
@@ -316,7 +386,7 @@ func (gr *group) weigh(v2, v1 string) error {
 // setMemory sets the limit of memory, in bytes. On v1 the limit with swap, where swap is counted, may never be the lower of
 // the two: it goes first when the limits rise and last when they fall.
 func (gr *group) setMemory(bytes int64) error {
-	if !gr.parent.has("memory") {
+	if !gr.parent.has("memory") || bytes == 0 {
 		return nil
 	}
 	value := strconv.FormatInt(bytes, 10)
@@ -357,14 +427,19 @@ func (gr *group) oomKilled() bool {
 	return false
 }
 
-// kill ends every process of a v2 group; on v1 the pid namespace does it alone. The processor limit is lifted first: a
+// kill ends every process of a v2 group; without one the pid namespace does it alone. The processor limit is lifted first: a
 // thousand processes that must share a third of a core take minutes to die.
 func (gr *group) kill() {
 	if gr.parent.v2 != "" {
 		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), "max")
 		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cgroup.kill"), "1")
-	} else if gr.parent.has("cpu") {
+		return
+	}
+	if gr.parent.has("cpu") {
 		_ = gr.write("cpu", "cpu.cfs_quota_us", "-1")
+	}
+	if gr.parent.bare != "" {
+		_ = writeFile(filepath.Join(gr.parent.bare, gr.name, "cgroup.kill"), "1")
 	}
 }
 
@@ -378,6 +453,9 @@ func (gr *group) remove() {
 	}
 	for _, dir := range gr.parent.v1 {
 		os.Remove(filepath.Join(dir, gr.name))
+	}
+	if gr.parent.bare != "" {
+		os.Remove(filepath.Join(gr.parent.bare, gr.name))
 	}
 }
 

@@ -20,6 +20,8 @@ type instance struct {
 	group    *group
 	channels *sandbox.Channels
 	process  *os.Process
+	steps    []string // of a copy's set-up, to name the one that fails
+	template bool     // makes sandboxes of copies of itself, and is none
 
 	pidfdLock sync.Mutex
 	pidfd     int          // -1 once the process has been waited for
@@ -36,6 +38,12 @@ func (in *instance) Path(inside string) string { return inside }
 func (in *instance) SetCPU(millis int) error   { return in.group.setCPU(millis) }
 func (in *instance) Done() <-chan struct{}     { return in.done }
 func (in *instance) Exit() sandbox.Exit        { return in.exit }
+
+// Freeze implements sandbox.Instance.
+func (in *instance) Freeze() error { return in.group.freeze("1") }
+
+// Thaw implements sandbox.Instance.
+func (in *instance) Thaw() error { return in.group.freeze("0") }
 
 func (in *instance) MemoryPeak() int64 {
 	if in.driver.watch != nil {

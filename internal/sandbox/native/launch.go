@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -41,6 +42,20 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | u
 // initCaps are what the init needs inside its own namespaces, and gives up before it becomes the command.
 var initCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_RESOURCE}
 
+// templateNamespaces are those of a template. It stays in the host's pid namespace, since copies of a first process could
+// not be children of the server, and in its cgroup namespace, since it puts its copies into other groups.
+const templateNamespaces = namespaces &^ (unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP)
+
+// templateCaps are what a template keeps, within its user namespace: to give its copies users of their own, and to make
+// namespaces where a host lets only the privileged do so.
+var templateCaps = []int{unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SYS_ADMIN}
+
+// templateUID is the user of templates on the host: no sandbox has it.
+const templateUID = firstUID - 1
+
+// maxSlots bounds the users that sandboxes can have. A template can give its copies any of them.
+const maxSlots = 1 << 16
+
 // fork clones a process into new namespaces, where it is user 1003, and has it execute the init.
 func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
@@ -49,20 +64,23 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 	}
 	defer null.Close()
 	files[0] = null
-	uid, gid := os.Geteuid(), os.Getegid()
-	if d.privileged {
-		uid, gid = firstUID+in.slot, firstUID+in.slot
-		// So that what a function opens by name (/dev/stdout) is its own.
-		if err := in.channels.InnerOutput.Chown(uid, gid); err != nil {
+	users, people, flags, caps := one(os.Geteuid()), one(os.Getegid()), uintptr(namespaces), initCaps
+	switch {
+	case in.template:
+		users, flags = append(one(templateUID), syscall.SysProcIDMap{ContainerID: firstUID, HostID: firstUID, Size: maxSlots}), templateNamespaces
+		people, caps = users, slices.Concat(initCaps, []uintptr{unix.CAP_SETUID, unix.CAP_SETGID})
+	case d.privileged:
+		users, people = one(firstUID+in.slot), one(firstUID+in.slot)
+		if err := in.ownOutput(); err != nil {
 			return nil, err
 		}
 	}
 	sys := &syscall.SysProcAttr{
-		Cloneflags:                 namespaces,
-		UidMappings:                []syscall.SysProcIDMap{{ContainerID: innerID, HostID: uid, Size: 1}},
-		GidMappings:                []syscall.SysProcIDMap{{ContainerID: innerID, HostID: gid, Size: 1}},
+		Cloneflags:                 flags,
+		UidMappings:                users,
+		GidMappings:                people,
 		Credential:                 &syscall.Credential{Uid: innerID, Gid: innerID, NoSetGroups: !d.privileged},
-		AmbientCaps:                initCaps,
+		AmbientCaps:                caps,
 		Setsid:                     true,
 		GidMappingsEnableSetgroups: d.privileged,
 		PidFD:                      &in.pidfd,
@@ -77,10 +95,20 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 		reply: reply,
 	}
 	r := <-reply
-	if r.err == nil {
+	if r.err == nil && !in.template {
 		sacrifice(r.process.Pid)
 	}
 	return r.process, r.err
+}
+
+// one maps the user inside every sandbox to one outside.
+func one(host int) []syscall.SysProcIDMap {
+	return []syscall.SysProcIDMap{{ContainerID: innerID, HostID: host, Size: 1}}
+}
+
+// ownOutput gives the output pipe to the sandbox's user, so that what a function opens by name (/dev/stdout) is its own.
+func (in *instance) ownOutput() error {
+	return in.channels.InnerOutput.Chown(firstUID+in.slot, firstUID+in.slot)
 }
 
 // sacrifice has the kernel choose a sandbox before anyone else when the host runs out of memory. What a

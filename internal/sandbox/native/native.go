@@ -9,11 +9,13 @@ package native
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +50,7 @@ type Driver struct {
 	groups     *groups
 	privileged bool // may map any user and clone mount trees
 	lacks      []string
+	freezes    bool
 
 	starts   chan startRequest
 	starting sync.WaitGroup  // starts under way
@@ -55,8 +58,10 @@ type Driver struct {
 	cancel   context.CancelFunc
 	down     chan struct{} // closed when the launcher has ended
 	attaches chan attachRequest
-	detached chan struct{} // closed when the attacher has ended; nil when there is none
-	watch    *memoryWatch  // nil where groups limit memory
+	detached chan struct{}  // closed when the attacher has ended; nil when there is none
+	watch    *memoryWatch   // nil where groups limit memory
+	lastCap  int            // the highest capability of this kernel
+	answers  sync.WaitGroup // readers of what templates answer
 
 	mu        sync.Mutex
 	instances map[*instance]struct{}
@@ -104,6 +109,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.lastCap = lastCapability()
 	if !d.groups.has("memory") {
 		d.watch = newMemoryWatch()
 	}
@@ -116,6 +122,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		d.privileged = privileged
 		err := d.probe(ctx)
 		if err == nil {
+			d.freezes = d.canFreeze()
 			d.lacks = d.missing()
 			if privileged {
 				d.startAttacher()
@@ -180,12 +187,28 @@ func (d *Driver) probe(ctx context.Context) error {
 	return nil
 }
 
+// canFreeze tries it on a group without processes: kernels before 5.2 have no such thing.
+func (d *Driver) canFreeze() bool {
+	if d.groups.freezer() == "" {
+		return false
+	}
+	dir := filepath.Join(d.groups.freezer(), "probe")
+	if os.Mkdir(dir, 0o755) != nil {
+		return false
+	}
+	defer os.Remove(dir)
+	return writeFile(filepath.Join(dir, "cgroup.freeze"), "1") == nil
+}
+
 func (d *Driver) missing() []string {
 	var lacks []string
+	if !d.freezes {
+		lacks = append(lacks, "freezing of idle instances (they keep what they left running): mount a cgroup v2 tree that hanshu may write to")
+	}
 	if !d.privileged {
 		lacks = append(lacks,
 			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
-			"booted workers that wait for a function (every cold start is a whole one): run hanshu as root")
+			"booted workers that wait for a function, and copies of them (every cold start is a whole one): run hanshu as root")
 	}
 	for _, c := range controllers {
 		if d.groups.has(c) {
@@ -208,7 +231,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		who = "own user per sandbox"
 	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Attach: d.detached != nil, Lacks: d.lacks,
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Lacks: d.lacks,
 		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + who + ", " + d.groups.level(),
 	}
 }
@@ -238,6 +261,7 @@ func (d *Driver) Close() error {
 	}
 	close(d.starts)
 	<-d.down
+	d.answers.Wait()
 	if d.detached != nil {
 		close(d.attaches)
 		<-d.detached
@@ -256,15 +280,28 @@ func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance
 			return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, m.Source)
 		}
 	}
+	in, err := d.begin(ctx, spec, false, d.launch)
+	if err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// launcherOf has a process made for an instance, and gives the pipe that ends when it has become what spec says.
+type launcherOf func(in *instance, spec sandbox.Spec) (status *os.File, err error)
+
+// begin makes an instance, its process by launch.
+func (d *Driver) begin(ctx context.Context, spec sandbox.Spec, template bool, launch launcherOf) (*instance, error) {
 	in, err := d.register(spec)
 	if err != nil {
 		return nil, err
 	}
 	defer d.starting.Done()
+	in.template = template
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
-	if err := d.start(ctx, in, spec); err != nil {
+	if err := d.start(ctx, in, spec, launch); err != nil {
 		d.forget(in)
 		return nil, fmt.Errorf("start sandbox %s: %w", spec.Name, err)
 	}
@@ -293,11 +330,14 @@ func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
 func (d *Driver) forget(in *instance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if _, known := d.instances[in]; !known {
+		return // a start that failed late: its slot may be another's by now
+	}
 	delete(d.instances, in)
 	delete(d.slots, in.slot)
 }
 
-func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) error {
+func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, launch launcherOf) error {
 	var err error
 	if in.group, err = d.groups.create(in.name, spec.MemoryBytes, spec.Processes); err != nil {
 		return err
@@ -313,7 +353,7 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) err
 	in.channels = channels
 	var status *os.File
 	if err == nil {
-		status, err = d.launch(in, spec)
+		status, err = launch(in, spec)
 	}
 	channels.CloseInner()
 	if err != nil {
@@ -321,11 +361,11 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) err
 		in.group.remove()
 		return err
 	}
-	if d.watch != nil {
+	if d.watch != nil && !in.template {
 		d.watch.add(in) // before wait, which takes it off again
 	}
 	go in.wait()
-	if err := awaitExec(ctx, status); err != nil {
+	if err := awaitExec(ctx, status, in.steps); err != nil {
 		in.Kill()
 		<-in.done
 		channels.Close()
@@ -335,7 +375,7 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec) err
 }
 
 // awaitExec waits until the init has become the command, which closes the status pipe, or says why it could not.
-func awaitExec(ctx context.Context, status *os.File) error {
+func awaitExec(ctx context.Context, status *os.File, steps []string) error {
 	defer status.Close()
 	stop := context.AfterFunc(ctx, func() { _ = status.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -345,6 +385,11 @@ func awaitExec(ctx context.Context, status *os.File) error {
 		return ctx.Err()
 	case err != nil:
 		return err
+	case len(said) == 8 && steps != nil: // a copy tells the number of the step and of the error
+		if step := int(binary.NativeEndian.Uint32(said)); step < len(steps) {
+			return fmt.Errorf("%s: %w", steps[step], unix.Errno(binary.NativeEndian.Uint32(said[4:])))
+		}
+		return errors.New("the copy failed")
 	case len(said) > 0:
 		return errors.New(string(said))
 	}
@@ -354,7 +399,11 @@ func awaitExec(ctx context.Context, status *os.File) error {
 // launch assembles the specification and the descriptors and has the launcher start the init. It gives the status pipe.
 func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
 	ispec := d.view.initSpec(spec, d.filter)
-	ispec.Rlimits = rlimits(spec, d.groups)
+	if in.template {
+		ispec.Keep = templateCaps // and no limits: what it gave up its copies could not have
+	} else {
+		ispec.Rlimits = rlimits(spec, d.groups)
+	}
 	ours, status, err := os.Pipe()
 	if err != nil {
 		return nil, err

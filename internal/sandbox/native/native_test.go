@@ -37,15 +37,21 @@ func buildInit(t *testing.T) []byte {
 	return program
 }
 
-func TestSuite(t *testing.T) {
+// drivers makes drivers of a test's own.
+func drivers(t *testing.T) func(t *testing.T) sandbox.Driver {
 	program := buildInit(t)
-	sandboxtest.Run(t, func(t *testing.T) sandbox.Driver {
+	return func(t *testing.T) sandbox.Driver {
 		d, err := native.New(t.Context(), native.Config{Init: program, Token: filepath.Base(t.TempDir()) + "-" + filepath.Base(filepath.Dir(t.TempDir()))})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, d.Close()) })
 		return d
-	})
+	}
 }
+
+func TestSuite(t *testing.T) { sandboxtest.Run(t, drivers(t)) }
+
+// TestTemplateSuite holds copies of a template to what every sandbox promises.
+func TestTemplateSuite(t *testing.T) { sandboxtest.RunTemplates(t, drivers(t)) }
 
 // TestPrivateFoldersStayOutOfView names a folder that the view shows, and one that a mount does.
 func TestPrivateFoldersStayOutOfView(t *testing.T) {
@@ -89,7 +95,7 @@ func TestSuiteAsOrdinaryUser(t *testing.T) {
 	program := filepath.Join(dir, "suite")
 	require.NoError(t, os.WriteFile(program, self, 0o755))
 	const nobody = 65534
-	suite := exec.Command(program, "-test.run=^TestSuite$", "-test.v")
+	suite := exec.Command(program, "-test.run=^(TestSuite|TestTemplateSuite)$", "-test.v")
 	suite.Dir = dir
 	suite.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=" + dir, initVariable + "=" + filepath.Join(dir, "init")}
 	suite.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

@@ -5,6 +5,7 @@ package native
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
@@ -124,4 +125,9 @@ func realPath(path string) string {
 // shows tells whether a folder holds a path, or is it.
 func shows(folder, path string) bool {
 	return path != "" && (path == folder || strings.HasPrefix(path, folder+"/"))
+}
+
+// tmpfsData are the mount options of a memory filesystem for a function.
+func tmpfsData(bytes int64) string {
+	return "mode=1777,size=" + strconv.FormatInt(bytes, 10) + ",nr_inodes=100000"
 }

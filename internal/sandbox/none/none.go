@@ -103,6 +103,12 @@ func (in *instance) SetCPU(int) error  { return nil }
 // Attach implements sandbox.Instance: there is no view to show a folder in.
 func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
 
+// Freeze implements sandbox.Instance: a signal would stop one process group, and any process in it could undo it.
+func (in *instance) Freeze() error { return errors.ErrUnsupported }
+
+// Thaw implements sandbox.Instance.
+func (in *instance) Thaw() error { return errors.ErrUnsupported }
+
 func (in *instance) MemoryPeak() int64     { return 0 }
 func (in *instance) Done() <-chan struct{} { return in.done }
 func (in *instance) Exit() sandbox.Exit    { return in.exit }

@@ -24,11 +24,17 @@ import (
 // Run holds a driver to the contract. Each test makes a driver of its own; newDriver closes it by t.Cleanup.
 func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 	d := newDriver(t)
+	t.Run("a command that does not exist", func(t *testing.T) { testNoCommand(t, d) })
+	runShared(t, d, newDriver)
+}
+
+// runShared is what holds for every sandbox, however it is made.
+func runShared(t *testing.T, d sandbox.Driver, newDriver func(t *testing.T) sandbox.Driver) {
 	t.Run("control socket and exit code", func(t *testing.T) { testControl(t, d) })
 	t.Run("output pipe", func(t *testing.T) { testOutput(t, d) })
-	t.Run("a command that does not exist", func(t *testing.T) { testNoCommand(t, d) })
 	t.Run("mounts", func(t *testing.T) { testMounts(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
+	t.Run("freeze", func(t *testing.T) { testFreeze(t, d) })
 	t.Run("attach", func(t *testing.T) { testAttach(t, d) })
 	t.Run("many at once", func(t *testing.T) { testMany(t, d) })
 	t.Run("closed while others start", func(t *testing.T) { testClose(t, newDriver(t)) })

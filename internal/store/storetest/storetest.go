@@ -35,6 +35,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"concurrent updates lose nothing", testUpdateRace},
 		{"concurrent creates, updates and deletes keep the books", testBooks},
 		{"listing", testListing},
+		{"reserved instances", testReserved},
 		{"names in every script", testNames},
 		{"text that is not text", testNotText},
 		{"identities", testIdentities},

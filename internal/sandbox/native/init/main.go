@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -102,6 +103,13 @@ func buildView(s *initspec.Spec) error {
 		}
 		trees[i] = fd
 	}
+	proc := -1
+	if len(s.Keep) > 0 {
+		var err error
+		if proc, err = unix.OpenTree(unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE); err != nil {
+			return fmt.Errorf("show /proc: %w", err)
+		}
+	}
 	if err := unix.Mount("tmpfs", root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=1m,nr_inodes=4096"); err != nil {
 		return fmt.Errorf("mount root: %w", err)
 	}
@@ -148,10 +156,21 @@ func buildView(s *initspec.Spec) error {
 	if err := os.MkdirAll(root+"/proc", 0o555); err != nil {
 		return err
 	}
+	if len(s.Keep) > 0 {
+		if err := unix.MoveMount(proc, "", unix.AT_FDCWD, root+"/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("show /proc: %w", err)
+		}
+		return protectRoot()
+	}
 	// subset=pid leaves only the processes of this sandbox: no /proc/sys, no host-wide figures.
 	if err := unix.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "subset=pid"); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
+	return protectRoot()
+}
+
+// protectRoot makes the finished root read-only; what is mounted in it stays as it is.
+func protectRoot() error {
 	return unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
@@ -224,8 +243,11 @@ func setLimits(s *initspec.Spec) error {
 	return unix.CloseRange(initspec.FDControl+1, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-func dropPrivileges(*initspec.Spec) error {
+func dropPrivileges(s *initspec.Spec) error {
 	for c := uintptr(0); c <= 63; c++ {
+		if slices.Contains(s.Keep, int(c)) {
+			continue
+		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
 			break // past the last capability of this kernel
 		}
@@ -234,9 +256,20 @@ func dropPrivileges(*initspec.Spec) error {
 		return err
 	}
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&head, &none[0]); err != nil {
+	var left [2]unix.CapUserData
+	for _, c := range s.Keep {
+		bit := uint32(1) << (c % 32)
+		left[c/32].Effective |= bit
+		left[c/32].Permitted |= bit
+		left[c/32].Inheritable |= bit
+	}
+	if err := unix.Capset(&head, &left[0]); err != nil {
 		return err
+	}
+	for _, c := range s.Keep { // the ambient set is what passes through exec
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(c), 0, 0); err != nil {
+			return err
+		}
 	}
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
@@ -258,6 +291,9 @@ func tieToParent(*initspec.Spec) error {
 }
 
 func installFilter(s *initspec.Spec) error {
+	if len(s.Keep) > 0 {
+		return nil // a template runs no foreign code; each copy of it installs the filter
+	}
 	if len(s.Filter) == 0 {
 		return fmt.Errorf("no filter given")
 	}

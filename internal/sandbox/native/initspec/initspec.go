@@ -26,7 +26,12 @@ type Spec struct {
 
 	JoinFDs []int // open "tasks" files of cgroup v1 to join
 	Rlimits []Rlimit
-	Filter  []byte // seccomp program, struct sock_filter[]
+	Filter  []byte // seccomp program, struct sock_filter[]; none for a template
+
+	// Keep lists the capabilities that the command keeps within its user namespace. Only a template has any: it makes
+	// sandboxes of copies of itself, so it must be allowed namespaces, and it sees the host's /proc, since the kernel gives
+	// a new /proc only to those who see one.
+	Keep []int
 }
 
 // Bind shows Source (or, when FD is not 0, the detached tree behind that descriptor) at Target, read-only.
