@@ -150,7 +150,7 @@ var errGift = errors.New("a descriptor that was not asked for")
 func (r *giftReader) Read(p []byte) (int, error) {
 	n, oobn, flags, _, err := r.socket.ReadMsgUnix(p, r.oob[:]) // sets close-on-exec
 	if oobn == 0 || err != nil {
-		return n, err
+		return max(n, 0), err // -1 is an error's
 	}
 	fds := rights(r.oob[:oobn])
 	if len(fds) != 1 || r.fd >= 0 || flags&syscall.MSG_CTRUNC != 0 {
