@@ -37,6 +37,8 @@ type bench struct {
 	langs  []*measured
 	goCold coldTimes
 
+	executables *executables // nil before they are measured
+
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
 }
@@ -104,7 +106,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
-	return b, b.cold(ctx, opts.cold)
+	if err := b.cold(ctx, opts.cold); err != nil {
+		return nil, err
+	}
+	return b, b.measureExecutables(ctx, dir)
 }
 
 func newPlace(t target, pid int) *place {

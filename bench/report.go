@@ -39,6 +39,10 @@ type aim struct {
 func aims() map[string]aim {
 	return map[string]aim{
 		"Python warm, c=16, throughput": {ratio: true, atLeast: true, bound: 0.6},
+		lineGoWarm:                      {ratio: true, atLeast: true, bound: 0.5},
+		lineGoCold:                      {bound: 4},
+		lineCustomCold:                  {bound: 4},
+		lineGoIdle:                      {bound: 2},
 		lineRSSReady:                    {bound: 60},
 		lineRSSLoaded:                   {bound: 60},
 	}

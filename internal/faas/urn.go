@@ -3,6 +3,7 @@ package faas
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Latest is the name of the version that may change; every other version is immutable.
@@ -24,7 +25,7 @@ type URN struct {
 	Alias   string // without the leading "!"; excludes Version
 }
 
-var nameInURN = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+var nameInURN = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) })
 
 // ParseURN reads a long URN or one of its short forms: name, package:name, project:package:name, and the last one with a
 // version or !alias behind it. Parts that the text leaves out stay empty, but for the package, which becomes
@@ -66,16 +67,16 @@ func ParseURN(text string) (URN, error) {
 	}
 	if alias, ok := strings.CutPrefix(qualifier, "!"); ok {
 		u.Alias = alias
-		if !nameInURN.MatchString(alias) {
+		if !nameInURN().MatchString(alias) {
 			return URN{}, bad
 		}
 	} else {
 		u.Version = qualifier
-		if qualifier != "" && !nameInURN.MatchString(qualifier) {
+		if qualifier != "" && !nameInURN().MatchString(qualifier) {
 			return URN{}, bad
 		}
 	}
-	if !nameInURN.MatchString(u.Package) || !nameInURN.MatchString(u.Name) {
+	if !nameInURN().MatchString(u.Package) || !nameInURN().MatchString(u.Name) {
 		return URN{}, bad
 	}
 	return u, nil
