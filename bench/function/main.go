@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log"
 	"net/http"
@@ -46,11 +47,11 @@ func main() {
 
 func poll(api string) error {
 	for {
-		request, err := http.Get(api + "request")
+		request, err := do(http.MethodGet, api+"request", nil)
 		if err != nil {
 			return err
 		}
-		answered, err := http.Post(api+"response/"+request.Header.Get("X-Cff-Request-Id"), "application/json", request.Body)
+		answered, err := do(http.MethodPost, api+"response/"+request.Header.Get("X-Cff-Request-Id"), request.Body)
 		request.Body.Close()
 		if err != nil {
 			return err
@@ -61,4 +62,12 @@ func poll(api string) error {
 			return err
 		}
 	}
+}
+
+func do(method, url string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultClient.Do(req)
 }

@@ -69,7 +69,7 @@ func (w *worker) take() error {
 
 // start runs the bootstrap. A failure says why it cannot be run.
 func (w *worker) start(load lang.Load, more ...string) (failure lang.Failure, ok bool) {
-	process, err := adaptor.Start(load, bootstrap, os.Environ(), more...)
+	process, err := adaptor.Start(load, bootstrap, adaptor.BaseEnvironment(), more...)
 	if err != nil {
 		return lang.Failure{Type: "HandlerNotFound", Message: err.Error()}, false
 	}
