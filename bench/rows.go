@@ -32,7 +32,9 @@ func (b *bench) rows() []row {
 		rows = append(rows, b.warmRows(m)...)
 	}
 	for _, m := range b.langs {
-		rows = append(rows, m.coldRows()...)
+		if !m.Bare {
+			rows = append(rows, m.coldRows()...)
+		}
 	}
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
 	if b.executables != nil {
