@@ -18,6 +18,7 @@ INIT     := internal/sandbox/native/init
 INITBIN  := internal/sandbox/native/initbin/hanshu-init-$(GOARCH)
 ADAPTORS := gorpc web
 ADAPTOR  := internal/lang/adaptor
+JAVA     := internal/lang/java
 LINT     := .cache/bin/golangci-lint-v2.15.0
 
 .PHONY: help
@@ -31,7 +32,7 @@ deps: ## check, and as root install, what the build and the tests need
 .PHONY: build
 build: ## build the programs into bin
 	@test/deps.sh build
-	@$(MAKE) --no-print-directory init $(PROGRAMS)
+	@$(MAKE) --no-print-directory init worker $(PROGRAMS)
 
 # The first process of a sandbox, and the workers of functions that bring an executable. They are embedded in the server, so
 # they are built before everything that compiles the server, tests included. Go's own cache knows when there is nothing to do.
@@ -44,8 +45,21 @@ init:
 	  GOOS=linux $(STATIC) -ldflags="-s -w" -o $(ADAPTOR)/adaptorbin/$$name-$(GOARCH)/adaptor ./$(ADAPTOR)/$$name || exit 1; \
 	done
 
+# What runs functions in Java is embedded too, compiled. Without a Java compiler the server is built without it, and says so
+# when it is asked for Java.
+.PHONY: worker
+worker:
+	@if command -v javac >/dev/null; then $(MAKE) --no-print-directory $(JAVA)/dist/worker.jar; \
+	else rm -rf $(JAVA)/dist/*; echo "no javac, so this build will run no functions in Java (Debian: default-jdk-headless)"; fi
+
+$(JAVA)/dist/worker.jar: $(shell find $(JAVA)/worker -type f) Makefile
+	@rm -rf .cache/java $(JAVA)/dist/* && mkdir -p .cache/java
+	javac -Xlint:-options --release 8 -encoding UTF-8 -d .cache/java $$(find $(JAVA)/worker -name '*.java')
+	@mv .cache/java/warm $(JAVA)/dist/ && mkdir $(JAVA)/dist/warm/warm && mv $(JAVA)/dist/warm/*.class $(JAVA)/dist/warm/warm/
+	jar cfm $@ $(JAVA)/worker/manifest.txt -C .cache/java .
+
 .PHONY: $(PROGRAMS)
-$(PROGRAMS): bin/%: init
+$(PROGRAMS): bin/%: init worker
 	$(STATIC) -ldflags="$(LDFLAGS)" -o $@ ./cmd/$*
 
 .PHONY: run
@@ -55,12 +69,13 @@ run: ## build, then start a server on 127.0.0.1:8080 (LISTEN=, DATA=)
 	@exec bin/hanshu serve --listen $(LISTEN) --data-dir $(DATA)
 
 .PHONY: test
-test: build ## run every test; ends with a summary
+test: ## run every test; ends with a summary
 	@test/deps.sh
+	@$(MAKE) --no-print-directory build
 	@test/run.sh
 
 .PHONY: lint
-lint: init $(LINT) ## gofmt, go vet, golangci-lint and the walls
+lint: init worker $(LINT) ## gofmt, go vet, golangci-lint and the walls
 	@unformatted=$$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.cache/*' -exec gofmt -l {} +); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted by gofmt:\n%s\n' "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -77,7 +92,7 @@ bench: build ## measure beside the floors, side by side in one run
 	$(GO) run ./bench
 
 .PHONY: fuzz
-fuzz: init ## run each fuzz target for FUZZTIME (5s)
+fuzz: init worker ## run each fuzz target for FUZZTIME (5s)
 	@$(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r package; do \
 	  { $(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true; } | while read -r target; do \
 	    echo "== $$package $$target"; \
@@ -87,4 +102,4 @@ fuzz: init ## run each fuzz target for FUZZTIME (5s)
 
 .PHONY: clean
 clean: ## remove what the build and the tests left, but not a server's data
-	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(ADAPTOR)/adaptorbin/*-* test/node/node_modules
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(ADAPTOR)/adaptorbin/*-* $(JAVA)/dist/* test/node/node_modules

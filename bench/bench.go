@@ -96,7 +96,11 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if b.ready, err = memoryOf(b.server.pid()); err != nil {
 		return nil, err
 	}
-	for _, l := range languages() {
+	java, err := javaLanguage(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range append(languages(), java...) {
 		m, stop, err := b.prepare(ctx, l)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Title, err)

@@ -10,8 +10,10 @@ type language struct {
 	Worker  string // the floor's program
 	Prefix  string // of runtime names
 	Handler string
-	Source  string // of the function
-	Bare    bool   // no language: the interpreter is this program under its other name, and is not measured cold
+	Source  string   // of the function
+	Jar     []byte   // of the function, in place of a source
+	Floor   []string // arguments of the floor's program, in place of Flag and Worker
+	Bare    bool     // no language: the interpreter is this program under its other name, and is not measured cold
 }
 
 func languages() []language {
@@ -28,10 +30,21 @@ func languages() []language {
 
 // floorWorker is the command of the floor's worker under an interpreter.
 func (l language) floorWorker(interpreter string) []string {
+	if l.Floor != nil {
+		return append([]string{interpreter}, l.Floor...)
+	}
 	if l.Bare {
 		return []string{interpreter, commandWorker}
 	}
 	return []string{interpreter, l.Flag, l.Worker}
+}
+
+// code gives the function's code, and its kind as the server names it.
+func (l language) code() (kind string, file []byte) {
+	if l.Jar != nil {
+		return "jar", l.Jar
+	}
+	return "inline", []byte(l.Source)
 }
 
 // warm names a line about calls of a warm instance.

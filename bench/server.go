@@ -211,9 +211,10 @@ func (s *server) create(ctx context.Context, l language, runtime, name string) (
 	var made struct {
 		URN string `json:"func_urn"`
 	}
+	kind, file := l.code()
 	err := s.api(ctx, http.MethodPost, "/v2/"+s.ProjectID+"/fgs/functions", map[string]any{
 		"func_name": name, "package": "default", "runtime": runtime, "handler": l.Handler, "timeout": functionTime,
-		"memory_size": memorySize, "code_type": "inline", "func_code": map[string]any{"file": []byte(l.Source)},
+		"memory_size": memorySize, "code_type": kind, "func_code": map[string]any{"file": file},
 	}, &made)
 	if err != nil {
 		return target{}, err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +34,8 @@ func newDeployCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy PATH",
 		Short: "send a function to the server",
-		Long: `Deploy makes a function of PATH, or brings the one of that name up to date, code and settings. PATH is a folder, a single .py or
-.js file, or a .zip. What is already so on the server is left alone, so that deploying twice changes nothing.
+		Long: `Deploy makes a function of PATH, or brings the one of that name up to date, code and settings. PATH is a folder, a single .py, .js
+or .php file, a .zip or a .jar. What is already so on the server is left alone, so that deploying twice changes nothing.
 
 Settings come from the flags, else from hanshu.json in the folder (see 'hanshu help new'); what neither says stays as it is on the
 server, and a new function gets ` + fmt.Sprintf("%d MB and %d s", defaultMemory, defaultTimeout) + `. --env adds to user_data of hanshu.json, or of the function where there is none.
@@ -174,7 +175,7 @@ func (d *deployment) run(ctx context.Context) (*client.Function, error) {
 		d.action, d.changed = "updated", append(d.changed, "settings")
 	}
 	if sum := sha512.Sum512(d.src.zip); f.Digest != hex.EncodeToString(sum[:]) {
-		in := client.UpdateFunctionCodeRequest{CodeType: "zip", CodeFilename: d.filename(), Code: client.Code{File: d.src.zip}}
+		in := client.UpdateFunctionCodeRequest{CodeType: d.src.kind, CodeFilename: d.filename(), Code: client.Code{File: d.src.zip}}
 		if _, err := d.server.UpdateFunctionCode(ctx, urn, in); err != nil {
 			return nil, err
 		}
@@ -194,6 +195,9 @@ func absentHandler(handler string, files []string) string {
 		return ""
 	}
 	module := strings.TrimPrefix(handler[:dot], "./")
+	if slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix(file, ".jar") }) {
+		return "" // it may lie in there
+	}
 	dotted := strings.ReplaceAll(module, ".", "/") // as Python names what lies in a folder
 	for _, file := range files {
 		for _, name := range []string{module, dotted} {
@@ -205,7 +209,7 @@ func absentHandler(handler string, files []string) string {
 	return fmt.Sprintf("no file of the package is named as the handler %s says; calls will fail", handler)
 }
 
-func (d *deployment) filename() string { return d.want.Name + ".zip" }
+func (d *deployment) filename() string { return d.want.Name + "." + d.src.kind }
 
 func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 	w := d.want
@@ -227,7 +231,7 @@ func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 	d.action, d.changed = "created", []string{"settings", "code"}
 	in := client.CreateFunctionRequest{
 		Name: w.Name, Package: w.Package, Runtime: w.Runtime, Handler: cmp.Or(w.Handler, d.src.handler), MemorySize: cmp.Or(w.MemorySize, defaultMemory),
-		Timeout: cmp.Or(w.Timeout, defaultTimeout), CodeType: "zip", CodeFilename: d.filename(), Code: &client.Code{File: d.src.zip},
+		Timeout: cmp.Or(w.Timeout, defaultTimeout), CodeType: d.src.kind, CodeFilename: d.filename(), Code: &client.Code{File: d.src.zip},
 		Description: value(w.Description), InitializerHandler: value(w.InitializerHandler), InitializerTimeout: value(w.InitializerTimeout),
 	}
 	if in.InitializerHandler != "" && in.InitializerTimeout == 0 {

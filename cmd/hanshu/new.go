@@ -1,15 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,7 +33,7 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), c, args[0], runtime) },
 	}
-	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15, PHP8.3, Go1.x, Custom or http; 'hanshu runtimes' lists them")
+	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15, PHP8.3, Java17, Go1.x, Custom or http; 'hanshu runtimes' lists them")
 	return cmd
 }
 
@@ -41,39 +41,51 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 type language struct{ prefix, ending string }
 
 func languages() []language {
-	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}}
+	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}, {javaPrefix, ".java"}}
 }
 
-// example is how a function begins.
+// javaPrefix begins the names of the runtimes whose functions are compiled before they are sent.
+const javaPrefix = "Java"
+
+// example is what new lays into a folder.
 type example struct {
-	from    string            // folder in examples; "" for that of the languages that take source
-	files   []string          // to copy
-	more    map[string]string // further files: name -> text
+	source  string // as it is named among the examples
+	path    string // where it goes
 	handler string
-	build   string // to be run in the folder before deploy; "" for nothing
+	ignore  string // what deploy is to leave out; "" for nothing
+	module  string // of a Go program: its go.mod; "" for none
+	next    func(folder, runtime string) string
 }
 
-// exampleOf finds the example for a runtime name.
-func exampleOf(runtime string) (example, bool) {
-	switch runtime {
-	case "Custom", "http":
-		return example{from: strings.ToLower(runtime) + "/", files: []string{bootstrapName}, handler: bootstrapName}, true
-	case "Go1.x":
-		return example{
-			from: "golang/", files: []string{"main.go"}, handler: "main", build: "CGO_ENABLED=0 GOOS=linux go build -o main .",
-			more: map[string]string{"go.mod": "module function\n\ngo 1.21\n", ignoreName: "*.go\ngo.mod\n"},
-		}, true
+func (c *cli) example(l language) example {
+	if l.prefix == javaPrefix {
+		return example{source: "Hello.java", path: "src/example/Hello.java", handler: "example.Hello.handle", ignore: "src/\n", next: func(folder, runtime string) string {
+			release := strings.TrimPrefix(runtime, javaPrefix)
+			return fmt.Sprintf("javac --release %s -d %s %s && %s", release, quote(folder), quote(filepath.Join(folder, "src/example/Hello.java")), c.self("deploy", folder))
+		}}
 	}
-	for _, l := range languages() {
-		if _, ok := runtimeVersion(runtime, l.prefix); ok {
-			return example{files: []string{"index" + l.ending}, handler: "index.handler"}, true
-		}
-	}
-	return example{}, false
+	return example{source: "index" + l.ending, path: "index" + l.ending, handler: "index.handler", next: func(folder, _ string) string { return c.self("deploy", folder) }}
 }
 
 // bootstrapName is the executable of a function that brings its runtime.
 const bootstrapName = "bootstrap"
+
+// executable gives the example of a runtime that takes executables; one without a source for any other.
+func (c *cli) executable(runtime string) example {
+	deploy := func(folder, _ string) string { return c.self("deploy", folder) }
+	switch runtime {
+	case "Custom", "http":
+		return example{source: strings.ToLower(runtime) + "/" + bootstrapName, path: bootstrapName, handler: bootstrapName, next: deploy}
+	case "Go1.x":
+		return example{
+			source: "golang/main.go", path: "main.go", handler: "main", ignore: "*.go\ngo.mod\n", module: "module function\n\ngo 1.21\n",
+			next: func(folder, runtime string) string {
+				return "(cd " + quote(folder) + " && CGO_ENABLED=0 GOOS=linux go build -o main .) && " + deploy(folder, runtime)
+			},
+		}
+	}
+	return example{}
+}
 
 func runNew(ctx context.Context, c *cli, name, runtime string) error {
 	if err := checkName(name); err != nil {
@@ -85,11 +97,16 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 			return err
 		}
 	}
-	e, ok := exampleOf(runtime)
-	if !ok {
-		return usagef("there is no example for runtime %.60q; take one of Python, Node.js, PHP, Go1.x, Custom or http", runtime)
+	ex := c.executable(runtime)
+	for _, l := range languages() {
+		if _, ok := runtimeVersion(runtime, l.prefix); ok {
+			ex = c.example(l)
+		}
 	}
-	files, err := e.write(name, runtime)
+	if ex.source == "" {
+		return usagef("there is no example for runtime %.60q; take one of Python, Node.js, PHP, Java, Go1.x, Custom or http", runtime)
+	}
+	files, err := writeExample(name, runtime, ex)
 	if err != nil {
 		return err
 	}
@@ -97,11 +114,7 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 		c.printJSON(map[string]any{"name": name, "folder": name, "runtime": runtime, "files": files})
 		return nil
 	}
-	next := c.self("deploy", name)
-	if e.build != "" {
-		next = "(cd " + name + " && " + e.build + ") && " + next
-	}
-	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, next)
+	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, ex.next(name, runtime))
 	return nil
 }
 
@@ -119,52 +132,52 @@ func (c *cli) defaultRuntime(ctx context.Context, prefix string) (string, error)
 	return "", usagef("no %s was found; 'hanshu runtimes' says what to install", prefix)
 }
 
-// write makes the folder and its files, and leaves nothing behind when it cannot.
-func (e example) write(folder, runtime string) ([]string, error) {
+// writeExample makes the folder and its files, and leaves nothing behind when it cannot.
+func writeExample(folder, runtime string, ex example) ([]string, error) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, usagef("%s is there already, and is left as it is", folder)
 		}
 		return nil, err
 	}
-	files, err := e.fill(folder, runtime)
+	files, err := fillExample(folder, runtime, ex)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return files, nil
 }
 
-func (e example) fill(folder, runtime string) ([]string, error) {
+func fillExample(folder, runtime string, ex example) ([]string, error) {
+	code, err := examples.ReadFile("examples/" + ex.source)
+	if err != nil {
+		return nil, err
+	}
 	described, err := json.MarshalIndent(manifest{
-		Name: folder, Runtime: runtime, Handler: e.handler, MemorySize: defaultMemory, Timeout: defaultTimeout,
+		Name: folder, Runtime: runtime, Handler: ex.handler, MemorySize: defaultMemory, Timeout: defaultTimeout,
 		UserData: map[string]string{"GREETING": "Hello"},
 	}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	var files []string
-	add := func(name, text string) error {
+	files := []string{filepath.Join(folder, ex.path), filepath.Join(folder, manifestName)}
+	texts := [][]byte{code, append(described, '\n')}
+	if ex.ignore != "" {
+		files, texts = append(files, filepath.Join(folder, ignoreName)), append(texts, []byte(ex.ignore))
+	}
+	if ex.module != "" {
+		files, texts = append(files, filepath.Join(folder, "go.mod")), append(texts, []byte(ex.module))
+	}
+	for i, text := range texts {
 		mode := fs.FileMode(0o644)
-		if strings.HasPrefix(text, "#!") {
+		if bytes.HasPrefix(text, []byte("#!")) {
 			mode = 0o755
 		}
-		files = append(files, filepath.Join(folder, name))
-		return os.WriteFile(files[len(files)-1], []byte(text), mode)
-	}
-	for _, name := range e.files {
-		code, err := examples.ReadFile("examples/" + e.from + name)
-		if err == nil {
-			err = add(name, string(code))
+		if err := os.MkdirAll(filepath.Dir(files[i]), 0o755); err != nil {
+			return nil, err
 		}
-		if err != nil {
+		if err := os.WriteFile(files[i], text, mode); err != nil {
 			return nil, err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.more)) {
-		if err := add(name, e.more[name]); err != nil {
-			return nil, err
-		}
-	}
-	err = add(manifestName, string(described)+"\n")
-	return files, err
+	return files, nil
 }

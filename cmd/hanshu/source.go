@@ -13,6 +13,7 @@ import (
 type source struct {
 	*bundle
 	path     string
+	kind     string   // code_type: "zip" or "jar"
 	name     string   // of the function, when nobody says otherwise
 	handler  string   // likewise; "" where it cannot be told
 	language language // zero where it cannot be told
@@ -31,7 +32,7 @@ func readSource(c *cli, path string) (*source, error) {
 	}
 	base := filepath.Base(whole)
 	ending := filepath.Ext(base)
-	s := &source{path: path, name: strings.TrimSuffix(base, ending)}
+	s := &source{path: path, kind: "zip", name: strings.TrimSuffix(base, ending)}
 	m := newMeter(c, "packing", -1)
 	defer m.end()
 	switch {
@@ -40,11 +41,16 @@ func readSource(c *cli, path string) (*source, error) {
 		err = s.readFolder(m)
 	case strings.EqualFold(ending, ".zip"):
 		s.bundle, err = openZip(path)
+	case strings.EqualFold(ending, ".jar"):
+		s.bundle, err = openZip(path)
+		s.kind, s.language = "jar", language{prefix: javaPrefix}
+	case ending == ".java":
+		return nil, usagef("a function in Java is sent compiled: javac -d FOLDER %s, then deploy FOLDER, or a jar", quote(path))
 	case slices.ContainsFunc(languages(), func(l language) bool { return l.ending == ending }):
 		s.bundle, err = packFile(path, m.add)
 		s.handler = s.name + ".handler"
 	default:
-		return nil, usagef("%s is no folder, .py, .js or .zip", path)
+		return nil, usagef("%s is no folder, .py, .js, .php, .zip or .jar", path)
 	}
 	if err != nil {
 		return nil, err

@@ -33,6 +33,9 @@ func (r runtimes) SourceFile(runtime, handler string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if found.Language.SourceFile == nil {
+		return "", faas.Errorf(faas.CodeInvalid, "code_type", "%s runs classes that have been compiled; send a jar, or a zip of classes and jars", runtime)
+	}
 	return found.Language.SourceFile(handler), nil
 }
 

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/url"
 	"path"
@@ -116,12 +117,12 @@ func checkFilename(name string) error {
 
 // setCode gives f a package, and the package a file name where the caller chose none.
 func (s *Functions) setCode(f *faas.Function, pkg faas.Package, at time.Time) error {
-	if pkg.Filename == "" {
-		name, err := s.defaultFilename(f, pkg)
+	if pkg.Filename == "" || pkg.Source {
+		name, err := s.defaultFilename(f, pkg) // which refuses source that the runtime cannot run
 		if err != nil {
 			return err
 		}
-		pkg.Filename = name
+		pkg.Filename = cmp.Or(pkg.Filename, name)
 	}
 	f.Code = pkg
 	f.ImageLabel = imageLabel(f.Version, at)

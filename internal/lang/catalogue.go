@@ -29,7 +29,7 @@ type Status string
 // The ways a runtime name can be served.
 const (
 	StatusExact   Status = "exact"   // by the version it names
-	StatusServed  Status = "served"  // by another version of the same major; Info.Note says which
+	StatusServed  Status = "served"  // by another version or implementation; Info.Note says which
 	StatusMissing Status = "missing" // not at all; Info.Note says what is missing
 )
 
@@ -58,11 +58,11 @@ func (c *Catalogue) Resolve(name string) (Runtime, error) {
 		if !ok || l.Prefix == "" {
 			continue
 		}
-		major, minor, ok := parseVersion(version)
+		major, minor, ok := l.parse(version)
 		if !ok {
 			continue
 		}
-		install, exact := nearest(c.installs[l.ID], major, minor)
+		install, exact := l.nearest(c.installs[l.ID], major, minor)
 		switch {
 		case install == nil && !slices.Contains(l.Versions, version):
 			continue
@@ -72,6 +72,10 @@ func (c *Catalogue) Resolve(name string) (Runtime, error) {
 			return Runtime{}, missing(l, name, version)
 		}
 		return Runtime{Name: name, Language: l, Install: *install, Exact: exact}, nil
+	}
+	if strings.HasPrefix(name, "C#(") && slices.Contains(withheld(), name) {
+		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime",
+			"%s needs .NET, package dotnet-runtime, which Debian does not carry and this release cannot use yet"+seeList, name)
 	}
 	if slices.Contains(withheld(), name) {
 		return Runtime{}, faas.Errorf(faas.CodeUnsupported, "runtime", "runtime %s is not available in this release"+seeList, name)
@@ -102,7 +106,7 @@ func (c *Catalogue) List() []Info {
 		}
 		versions := slices.Clone(l.Versions)
 		for _, in := range c.installs[l.ID] {
-			if short := shortVersion(in.Version); !slices.Contains(versions, short) {
+			if short := l.short(in.Version); !slices.Contains(versions, short) {
 				versions = append(versions, short)
 			}
 		}
@@ -131,19 +135,24 @@ func (c *Catalogue) info(name, title string) Info {
 	return info
 }
 
-// nearest chooses among installs in order of preference. It gives nil when none is of that major.
-func nearest(installs []Install, major, minor int) (best *Install, exact bool) {
+// nearest chooses among installs in order of preference. It gives nil when none is of that major, or, where versions are
+// majors, none is of that or a newer one.
+func (l *Language) nearest(installs []Install, major, minor int) (best *Install, exact bool) {
 	distance := 0
 	for i := range installs {
 		m, n, ok := parseVersion(shortVersion(installs[i].Version))
-		if !ok || m != major {
+		d := max(n-minor, minor-n)
+		if l.Majors {
+			d = m - major
+		}
+		if !ok || l.Majors && d < 0 || !l.Majors && m != major {
 			continue
 		}
-		if d := max(n-minor, minor-n); best == nil || d < distance {
+		if best == nil || d < distance {
 			best, distance = &installs[i], d
 		}
 	}
-	return best, best != nil && distance == 0
+	return best, best != nil && distance == 0 && best.Title == ""
 }
 
 // missing is the Error for a version of which no install of the same major exists.
@@ -153,6 +162,9 @@ func missing(l *Language, name, version string) error {
 			name, l.Title, version, l.Debian(l.Versions[len(l.Versions)-1]), l.Title, l.Oldest)
 	}
 	major, _, _ := strings.Cut(version, ".")
+	if l.Majors {
+		major += " or newer"
+	}
 	return faas.Errorf(faas.CodeUnsupported, "runtime", "%s needs %s %s, which is not installed on this host; install %s",
 		name, l.Title, major, l.Debian(version))
 }
@@ -160,7 +172,7 @@ func missing(l *Language, name, version string) error {
 // withheld are the runtime names of FunctionGraph (reference, "Conventions") that no language here serves.
 func withheld() []string {
 	return []string{
-		"Java8", "Java11", "Java17", "Java21", "Go1.8",
+		"Go1.8",
 		"C#(.NET Core 2.0)", "C#(.NET Core 2.1)", "C#(.NET Core 3.1)", "C#(.NET Core 6.0)", "Cangjie1.0",
 		"Custom Image",
 	}

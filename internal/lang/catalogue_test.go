@@ -50,27 +50,64 @@ func TestResolve(t *testing.T) {
 	require.Equal(t, "Python3.6 is served by Python 3.9.18, the nearest version installed on this host", r.Notice())
 }
 
+// Of a language whose versions are majors, a newer one serves an older name, and never the other way round.
+func TestMajors(t *testing.T) {
+	java := &Language{
+		ID: "java", Title: "Java", Prefix: "Java", Versions: []string{"8", "11", "17", "21"}, Majors: true, Oldest: "8",
+		Debian: func(v string) string { return "openjdk-" + v },
+		Find:   func(context.Context, []string) []Install { return []Install{{Version: "19.0.2"}, {Version: "17.0.15"}} },
+	}
+	c := NewCatalogue(t.Context(), nil, java)
+	for name, want := range map[string]string{"Java8": "17.0.15", "Java11": "17.0.15", "Java17": "17.0.15", "Java19": "19.0.2"} {
+		r, err := c.Resolve(name)
+		require.NoError(t, err, name)
+		require.Equal(t, want, r.Install.Version, name)
+		require.Equal(t, name == "Java17" || name == "Java19", r.Exact, name)
+	}
+	for name, want := range map[string]string{
+		"Java21": "Java21 needs Java 21 or newer, which is not installed on this host; install openjdk-21",
+		"Java18": "not known", "Java17.0": "not known", "Java": "not known", "Java017": "not known",
+	} {
+		_, err := c.Resolve(name)
+		require.ErrorContains(t, err, want, name)
+	}
+	var names []string
+	for _, i := range c.List()[:5] {
+		names = append(names, i.Name)
+	}
+	require.Equal(t, []string{"Java8", "Java11", "Java17", "Java19", "Java21"}, names)
+}
+
+// Another implementation of a language serves its names, and says so.
+func TestOtherImplementation(t *testing.T) {
+	c := catalogue(t, []Install{{Version: "3.9.1", Title: "Graal"}}, nil)
+	r, err := c.Resolve("Python3.9")
+	require.NoError(t, err)
+	require.Equal(t, "Python3.9 is served by Graal 3.9.1, the nearest version installed on this host", r.Notice())
+}
+
 func TestResolveRefuses(t *testing.T) {
 	c := catalogue(t, nil, []Install{{Version: "20.20.2"}})
 	for name, want := range map[string]struct {
 		code faas.Code
 		text string
 	}{
-		"Python3.9":    {faas.CodeUnsupported, "Python3.9 needs Python 3, which is not installed on this host; install python3"},
-		"Python2.7":    {faas.CodeUnsupported, "Python2.7 needs Python 2.7, which is past its end of life and cannot run here; install python3 and name a runtime of Python 3.6 or newer"},
-		"Node.js18.15": {faas.CodeUnsupported, "Node.js18.15 needs Node.js 18, which is not installed on this host; install nodejs 18.15"},
-		"Node.js10.16": {faas.CodeUnsupported, "past its end of life"},
-		"Java8":        {faas.CodeUnsupported, "runtime Java8 is not available in this release"},
-		"Custom Image": {faas.CodeUnsupported, "not available in this release"},
-		"Go1.8":        {faas.CodeUnsupported, "not available in this release"},
-		"Node.js20.15": {faas.CodeInvalid, "not known"}, // neither a name in this catalogue nor installed
-		"Python3.11":   {faas.CodeInvalid, "not known"},
-		"Python3":      {faas.CodeInvalid, "not known"},
-		"Python3.9.1":  {faas.CodeInvalid, "not known"},
-		"Python03.9":   {faas.CodeInvalid, "not known"},
-		"python3.9":    {faas.CodeInvalid, "not known"},
-		"":             {faas.CodeInvalid, "not known"},
-		"COBOL":        {faas.CodeInvalid, `runtime "COBOL" is not known here`},
+		"Python3.9":         {faas.CodeUnsupported, "Python3.9 needs Python 3, which is not installed on this host; install python3"},
+		"Python2.7":         {faas.CodeUnsupported, "Python2.7 needs Python 2.7, which is past its end of life and cannot run here; install python3 and name a runtime of Python 3.6 or newer"},
+		"Node.js18.15":      {faas.CodeUnsupported, "Node.js18.15 needs Node.js 18, which is not installed on this host; install nodejs 18.15"},
+		"Node.js10.16":      {faas.CodeUnsupported, "past its end of life"},
+		"Cangjie1.0":        {faas.CodeUnsupported, "runtime Cangjie1.0 is not available in this release"},
+		"C#(.NET Core 3.1)": {faas.CodeUnsupported, "package dotnet-runtime"},
+		"Custom Image":      {faas.CodeUnsupported, "not available in this release"},
+		"Go1.8":             {faas.CodeUnsupported, "not available in this release"},
+		"Node.js20.15":      {faas.CodeInvalid, "not known"}, // neither a name in this catalogue nor installed
+		"Python3.11":        {faas.CodeInvalid, "not known"},
+		"Python3":           {faas.CodeInvalid, "not known"},
+		"Python3.9.1":       {faas.CodeInvalid, "not known"},
+		"Python03.9":        {faas.CodeInvalid, "not known"},
+		"python3.9":         {faas.CodeInvalid, "not known"},
+		"":                  {faas.CodeInvalid, "not known"},
+		"COBOL":             {faas.CodeInvalid, `runtime "COBOL" is not known here`},
 	} {
 		_, err := c.Resolve(name)
 		require.Error(t, err, name)
@@ -98,7 +135,7 @@ func TestList(t *testing.T) {
 	require.Contains(t, byName["Python3.12"].Note, "3.11.2")
 	require.Equal(t, StatusMissing, byName["Node.js18.15"].Status)
 	require.Contains(t, byName["Node.js18.15"].Note, "install")
-	require.Equal(t, "runtime Java8 is not available in this release", byName["Java8"].Note)
+	require.Equal(t, "runtime Cangjie1.0 is not available in this release", byName["Cangjie1.0"].Note)
 	for _, i := range list {
 		require.Equal(t, i.Status == StatusExact, i.Note == "", "%+v", i)
 		require.Equal(t, i.Status == StatusMissing, i.Path == "", "%+v", i)

@@ -65,9 +65,12 @@ func FindInterpreters(ctx context.Context, dirs []string, name *regexp.Regexp, o
 			}
 		}
 	}
-	slices.SortStableFunc(found, preferred)
+	SortInstalls(found)
 	return found
 }
+
+// SortInstalls puts installs into the order of preference that Language.Find promises.
+func SortInstalls(found []Install) { slices.SortStableFunc(found, preferred) }
 
 // preferred orders installs: newer major.minor first, then the system's own, then the newer patch.
 func preferred(a, b Install) int {

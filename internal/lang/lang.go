@@ -4,6 +4,7 @@
 package lang
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 )
@@ -22,6 +23,9 @@ type Language struct {
 	Versions []string // runtime versions that clients may name, e.g. "3.9"; the newest last
 	// Names are runtime names without a version, e.g. "Custom", served by the first install that Find gives.
 	Names []string
+	// Majors tells that versions are named by their major alone, e.g. "17", and that a newer one serves the name of an older
+	// one, but never the other way round.
+	Majors bool
 	// Oldest is the first version that the bootstrap runs on, as "major.minor"; Find leaves out what is older.
 	Oldest string
 	// Debian is the package that installs a version, e.g. "3.9" -> "python3".
@@ -40,7 +44,7 @@ type Language struct {
 	// CheckHandler holds a handler to the language's rule. Error: faas.CodeInvalid, field as given.
 	CheckHandler func(field, handler string) error
 	// SourceFile names the file that holds inline source for a handler, e.g. "index.handler" -> "index.py". The handler
-	// has passed CheckHandler.
+	// has passed CheckHandler. nil for a language whose source has to be built first.
 	SourceFile func(handler string) string
 }
 
@@ -48,6 +52,7 @@ type Language struct {
 type Install struct {
 	Path    string // absolute, links resolved
 	Version string // "3.11.2"
+	Title   string // of another implementation of the language, e.g. "Jython"; "" for the usual one
 	// Roots are folders outside the system view (/usr, /lib*, /bin) that it needs, to be shown read-only at the same
 	// place; nil for one that has all it needs under /usr.
 	Roots []string
@@ -66,5 +71,5 @@ func (r Runtime) Notice() string {
 	if r.Exact {
 		return ""
 	}
-	return r.Name + " is served by " + r.Language.Title + " " + r.Install.Version + ", the nearest version installed on this host"
+	return r.Name + " is served by " + cmp.Or(r.Install.Title, r.Language.Title) + " " + r.Install.Version + ", the nearest version installed on this host"
 }

@@ -21,6 +21,29 @@ func parseVersion(version string) (major, minor int, ok bool) {
 	return major, minor, true
 }
 
+var majorForm = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
+
+// parse reads a version as runtime names of the language have it.
+func (l *Language) parse(version string) (major, minor int, ok bool) {
+	if !l.Majors {
+		return parseVersion(version)
+	}
+	if !majorForm.MatchString(version) {
+		return 0, 0, false
+	}
+	major, _ = strconv.Atoi(version) // at most four digits
+	return major, 0, true
+}
+
+// short gives the version of an install as runtime names have it.
+func (l *Language) short(version string) string {
+	if l.Majors {
+		major, _, _ := strings.Cut(version, ".")
+		return major
+	}
+	return shortVersion(version)
+}
+
 // shortVersion cuts "3.11.2" to "3.11".
 func shortVersion(version string) string {
 	parts := strings.SplitN(version, ".", 3)

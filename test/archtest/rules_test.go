@@ -115,7 +115,7 @@ var dialects = []string{"functiongraph", "minapp", "uiot", "huawei"}
 // findDialects looks at names and texts that reach the program; comments may cite documents, and tests may say where
 // their examples come from.
 func findDialects(f *file) []string {
-	if f.test() || f.outside() || in(f.path, "internal/api", "internal/app", "client", "cmd") {
+	if f.test() || f.outside() || isSuite(f.pkg()) || in(f.path, "internal/api", "internal/app", "client", "cmd") {
 		return nil
 	}
 	var found []string

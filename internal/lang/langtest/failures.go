@@ -51,7 +51,7 @@ function handler($event, $context) { inner(); }
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				for _, event := range []string{``, `{`, "\xff", `{"a":1} x`} {
-					failed(t, w.Call(event), lang.FailException, "JSONDecodeError|UnicodeDecodeError|SyntaxError|JsonException", "")
+					failed(t, w.Call(event), lang.FailException, "JSONDecodeError|UnicodeDecodeError|ValueError|SyntaxError|JsonException", "")
 				}
 				result(t, w.Call(`1`), `1`)
 			},
@@ -63,7 +63,7 @@ function handler($event, $context) { inner(); }
 				r := w.Call(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000))
 				require.NoError(t, r.Err)
 				require.NotZero(t, r.Fail)
-				require.Contains(t, []string{"RecursionError", "RangeError", "JsonException"}, r.Failure.Type)
+				require.Contains(t, []string{"RecursionError", "RuntimeError", "RangeError", "JsonException"}, r.Failure.Type)
 				result(t, w.Call(`1`), `1`)
 			},
 		},
@@ -74,7 +74,7 @@ function handler($event, $context) { inner(); }
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				r := w.Call(`1`)
-				failed(t, r, lang.FailException, "RecursionError|RangeError", "aximum")
+				failed(t, r, lang.FailException, "RecursionError|RuntimeError|RangeError", "aximum")
 				require.NotEmpty(t, r.Failure.Stack)
 				require.LessOrEqual(t, len(r.Failure.Stack), 201)
 				result(t, w.Call(`0`), `1`)
@@ -150,7 +150,7 @@ func loadCases() []Case {
 		{
 			Name: "missing module", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Load:  func(l *lang.Load) { l.Handler = "nothing.handler" },
-			Check: refused(lang.FailLoad, "ModuleNotFoundError|HandlerNotFound", "nothing"),
+			Check: refused(lang.FailLoad, "ModuleNotFoundError|ImportError|HandlerNotFound", "nothing"),
 		},
 		{
 			Name: "missing handler", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
@@ -188,7 +188,7 @@ throw new RuntimeException("at load");
 		{
 			Name: "code root that is not there", Sources: source(pythonEcho, nodeEcho).php(phpEcho),
 			Load:  func(l *lang.Load) { l.CodeRoot += "/none" },
-			Check: refused(lang.FailLoad, "FileNotFoundError|Error|HandlerNotFound", ""),
+			Check: refused(lang.FailLoad, "FileNotFoundError|OSError|Error|HandlerNotFound", ""),
 		},
 		{
 			Name: "initializer", Sources: source(

@@ -1,6 +1,7 @@
 package langtest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -56,37 +57,46 @@ func Example(root string) lang.Load {
 	}
 }
 
-// Run holds one install of a language to the suite.
-func Run(t *testing.T, l *lang.Language, in lang.Install) {
+// Run holds one install of a language to the suite, or to those of its cases that are named.
+func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 	bootstrap := Bootstrap(t, l)
-	ran := 0
-	for _, c := range Cases() {
-		files, ok := c.Sources[l.ID]
-		executable := slices.Contains(c.Executables, l.ID)
+	roots := map[int]string{} // by the place of the case
+	for i, c := range Cases() {
+		if files, ok := c.Sources[l.ID]; ok && (len(only) == 0 || slices.Contains(only, c.Name)) {
+			roots[i] = Write(t, files)
+		}
+	}
+	if l.ID == "java" {
+		CompileJava(t, bootstrap, slices.Collect(maps.Values(roots))...)
+	}
+	for i, c := range Cases() {
+		root, ok := roots[i]
+		executable := slices.Contains(c.Executables, l.ID) && len(only) == 0
 		if !ok && !executable {
 			continue
 		}
-		ran++
 		t.Run(c.Name, func(t *testing.T) {
-			l, load := l, lang.Load{}
+			l, load := l, Example(root)
 			if executable {
 				l, load = prepareExecutable(t, l)
-			} else {
-				load = Example(Write(t, files))
 			}
 			if c.Load != nil {
 				c.Load(&load)
+			}
+			if l.ID == "java" {
+				javaHandler(&load)
 			}
 			w := Start(t, l, in, bootstrap)
 			c.Check(t, w, w.Load(load))
 		})
 	}
-	require.NotZero(t, ran, "the suite has no example in %s", l.ID)
+	require.NotEmpty(t, roots, "the suite has no example in %s", l.ID)
 }
 
 // Cases is the whole suite.
 func Cases() []Case {
-	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases(), executableCases())
+	shared := concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases())
+	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), executableCases())
 }
 
 func concat(lists ...[]Case) []Case {
@@ -118,7 +128,8 @@ func failed(t *testing.T, r Reply, kind byte, types, message string) {
 	t.Helper()
 	require.NoError(t, r.Err)
 	require.Equal(t, string(kind), string(r.Fail), "%s %+v", r.Frame.Body, r.Failure)
-	require.Contains(t, strings.Split(types, "|"), r.Failure.Type, "%+v", r.Failure)
+	name := r.Failure.Type[strings.LastIndexAny(r.Failure.Type, ".$")+1:] // without a package or a class around
+	require.Contains(t, strings.Split(types, "|"), name, "%+v", r.Failure)
 	require.Contains(t, r.Failure.Message, message)
 	for _, line := range r.Failure.Stack {
 		require.NotContains(t, line, "worker.", "a frame of the bootstrap is shown")

@@ -27,7 +27,7 @@ func Language() *lang.Language {
 		ID:           "python",
 		Title:        "Python",
 		Prefix:       "Python",
-		Versions:     []string{"2.7", "3.6", "3.9", "3.10", "3.12"},
+		Versions:     []string{"3.6", "3.9", "3.10", "3.12"},
 		Oldest:       oldest,
 		Debian:       func(string) string { return "python3" },
 		Find:         find,

@@ -1,0 +1,32 @@
+package hanshu;
+
+import java.util.Collections;
+import java.util.Map;
+
+/** The load of a worker: what it is to become. */
+final class Load {
+    final Logger logger;
+    volatile Object state; // of the function's own, by Context.setState
+    private final Map<String, Object> values;
+
+    @SuppressWarnings("unchecked")
+    Load(String json, Logger logger) {
+        this.values = (Map<String, Object>) Json.read(json);
+        this.logger = logger;
+    }
+
+    String text(String name) {
+        Object value = values.get(name);
+        return value == null ? "" : (String) value;
+    }
+
+    int number(String name) {
+        return ((Number) values.get(name)).intValue();
+    }
+
+    @SuppressWarnings("unchecked")
+    Map<String, String> map(String name) {
+        Object value = values.get(name);
+        return value == null ? Collections.<String, String>emptyMap() : (Map<String, String>) value;
+    }
+}
