@@ -69,12 +69,14 @@ func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 	if l.ID == "java" {
 		CompileJava(t, bootstrap, slices.Collect(maps.Values(roots))...)
 	}
+	ran := 0
 	for i, c := range Cases() {
 		root, ok := roots[i]
 		executable := slices.Contains(c.Executables, l.ID) && len(only) == 0
 		if !ok && !executable {
 			continue
 		}
+		ran++
 		t.Run(c.Name, func(t *testing.T) {
 			l, load := l, Example(root)
 			if executable {
@@ -90,7 +92,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 			c.Check(t, w, w.Load(load))
 		})
 	}
-	require.NotEmpty(t, roots, "the suite has no example in %s", l.ID)
+	require.NotZero(t, ran, "the suite has no example in %s", l.ID)
 }
 
 // Cases is the whole suite.
