@@ -44,6 +44,8 @@ type bench struct {
 	fork   forkTimes
 	queue  *queued
 
+	executables *executables // nil before they are measured
+
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
 }
@@ -124,6 +126,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	if err := b.cold(ctx, opts.cold); err != nil {
+		return nil, err
+	}
+	if err := b.measureExecutables(ctx, dir); err != nil {
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself

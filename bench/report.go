@@ -49,6 +49,11 @@ func aims() map[string]aim {
 		lineRSSReady:                  {bound: 50},
 		lineRSSLoaded:                 {bound: 50},
 
+		lineGoWarm:     {ratio: true, atLeast: true, bound: 0.5},
+		lineGoCold:     {bound: 4},
+		lineCustomCold: {bound: 4},
+		lineGoIdle:     {bound: 2},
+
 		lineAccept(1, "bare SQLite"):  {ratio: true, atLeast: true, bound: 0.5},
 		lineAccept(16, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
 		lineAccept(64, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},

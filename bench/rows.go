@@ -42,6 +42,9 @@ func (b *bench) rows() []row {
 		}
 	}
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
+	if b.executables != nil {
+		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
+	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
 	rows = append(rows, b.queue.rows()...)
@@ -146,7 +149,15 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		wrong += m.cold.Wrong
 		first = cmp.Or(first, m.cold.First)
 	}
-	for _, p := range b.places() {
+	places := b.places()
+	if e := b.executables; e != nil {
+		places = append(places, e.warm, e.echo)
+		for _, t := range []coldTimes{e.goCold, e.custom} {
+			wrong += t.Wrong
+			first = cmp.Or(first, t.First)
+		}
+	}
+	for _, p := range places {
 		for _, samples := range p.Samples {
 			for _, s := range samples {
 				wrong += s.Wrong

@@ -151,7 +151,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
-		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
+		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
 		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
 		Log: s.log, Metrics: counters,
 	})

@@ -39,6 +39,8 @@ type Language struct {
 	// the other side of what internal/sandbox/template.go says. nil, or an answer of nil: the language, or this
 	// interpreter of it, cannot.
 	Template func(install Install, bootstrap string) []string
+	// HTTP tells that a worker can hand out connections to the function (FrameDial): it serves HTTP by itself.
+	HTTP bool
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
 	// Concurrent tells whether the bootstrap takes several calls at a time (Load.Concurrency).

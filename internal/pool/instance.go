@@ -36,6 +36,11 @@ type instance struct {
 	box      sandbox.Instance
 	conn     net.Conn
 	reader   *bufio.Reader
+	turn     sync.Mutex  // one at a time on the control socket
+	gifts    *giftReader // below reader where connections come with frames; nil where none do
+	number   int64
+	region   string
+	callers  connections
 	output   *output
 	seq      uint32
 	frame    []byte // buffer for what is sent
@@ -145,7 +150,8 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 		release()
 		return nil, err
 	}
-	in := &instance{box: box, conn: box.Control(), reader: bufio.NewReaderSize(box.Control(), 4<<10), output: out, release: release, notice: rt.Notice()}
+	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region}
+	in.openReader(rt.Language.HTTP)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()
@@ -215,7 +221,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	_ = in.conn.SetDeadline(begun.Add(budget))
 	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
 	defer burst.Stop()
-	load := loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
+	load := loadOf(f, g.pool.cfg.Region, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
 	if load.Concurrency = g.slots; g.slots == 1 {
 		load.Concurrency = 0
 	}
@@ -256,7 +262,7 @@ func initTimeout(f *faas.Function) *faas.Failure {
 	return failure
 }
 
-func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
+func loadOf(f *faas.Function, region string, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
 	data, _ := json.Marshal(variables) // strings only
 	seconds := int(f.Spec.Timeout / time.Second)
 	env := maps.Clone(variables)
@@ -274,7 +280,7 @@ func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[strin
 		"RUNTIME_MAX_RESP_BODY_SIZE":  strconv.Itoa(faas.MaxResultBytes), "RUNTIME_MAX_REQUEST_BODY_SIZE": strconv.Itoa(faas.MaxEventBytes),
 	})
 	return lang.Load{
-		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
+		CodeRoot: codeRoot, Region: region, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
 		StopSec: int(f.Spec.StopTimeout / time.Second), ProjectID: f.Project,
 		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
 		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
@@ -291,6 +297,8 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	if in.shared != nil {
 		return in.shared.call(c, timeout)
 	}
+	in.turn.Lock()
+	defer in.turn.Unlock()
 	in.seq++
 	begun := time.Now()
 	deadline := begun.Add(timeout)
@@ -388,6 +396,13 @@ func (in *instance) reported(frame lang.Frame) *faas.Failure {
 	if err != nil {
 		return in.broken(err)
 	}
+	if kind == lang.FailExit {
+		in.box.Kill()
+		<-in.box.Done()
+		if in.box.Exit().OOM {
+			return in.outOfMemory()
+		}
+	}
 	return &faas.Failure{
 		Code: code, Type: firstBytes(failure.Type, 200), Message: firstBytes(failure.Message, maxMessage), Stack: lastLines(failure.Stack, maxStack),
 	}
@@ -445,8 +460,7 @@ func (in *instance) fate(err error) *faas.Failure {
 	failure := &faas.Failure{Code: faas.CodeExit, Type: "RuntimeExit"}
 	switch {
 	case exit.OOM:
-		failure.Code, failure.Type = faas.CodeMemory, "OutOfMemory"
-		failure.Message = fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB)
+		return in.outOfMemory()
 	case !byItself:
 		failure.Message = "the function closed its control channel"
 	case exit.Signal != "":
@@ -455,6 +469,13 @@ func (in *instance) fate(err error) *faas.Failure {
 		failure.Message = fmt.Sprintf("the function's process exited with code %d", exit.Code)
 	}
 	return failure
+}
+
+func (in *instance) outOfMemory() *faas.Failure {
+	return &faas.Failure{
+		Code: faas.CodeMemory, Type: "OutOfMemory",
+		Message: fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB),
+	}
 }
 
 func timedOut(what string, limit time.Duration) *faas.Failure {
@@ -499,6 +520,7 @@ func (in *instance) retire() {
 		in.box.Kill()
 		in.conn.Close()
 		in.output.end()
+		in.callers.close()
 		in.box.Output().Close()
 	})
 }
