@@ -176,7 +176,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		return err
 	}
 	var routes http.Handler
-	s.handler, routes = s.newGateway(triggers, invoker, identities)
+	s.handler, routes = s.newGateway(triggers, invoker, identities, runtimes{catalogue})
 	front := newListener(s.handler, s.listener, s.log)
 	s.failed = front.failed
 	s.services = []lifecycle.Named{

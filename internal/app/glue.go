@@ -32,6 +32,11 @@ func (r runtimes) CheckHandler(runtime, field, handler string) error {
 	return found.Language.CheckHandler(field, handler)
 }
 
+func (r runtimes) servesHTTP(runtime string) bool {
+	found, err := r.catalogue.Resolve(runtime)
+	return err == nil && found.Language.HTTP
+}
+
 func (r runtimes) SourceFile(runtime, handler string) (string, error) {
 	found, err := r.catalogue.Resolve(runtime)
 	if err != nil {

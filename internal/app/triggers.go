@@ -82,10 +82,10 @@ func (s *Server) gatewayURL() (*url.URL, error) {
 
 // newGateway makes the data plane, and the handler of the API's listener, which leads there where the data plane has no listener
 // of its own.
-func (s *Server) newGateway(t *triggers, invoker *invoke.Invoker, identities *auth.Auth) (front, own http.Handler) {
+func (s *Server) newGateway(t *triggers, invoker *invoke.Invoker, identities *auth.Auth, known runtimes) (front, own http.Handler) {
 	cfg := gateway.Config{
 		Routes: t.Routes, Hooks: t.Catalogue, Invoker: invoker, Sink: t.sink, Authenticator: identities, Permissions: identities,
-		Bodies: s.mux, Log: s.log,
+		Bodies: s.mux, Log: s.log, ServesHTTP: known.servesHTTP,
 	}
 	if s.gateway != nil {
 		return s.mux, gateway.New(cfg)

@@ -1,5 +1,6 @@
 // Package gateway is the data plane: HTTP requests from outside find a route, prove who they are, and become a call in the shape
-// of the API gateway (FunctionGraph reference, section 4.2). It also takes in the notifications of buckets and topics.
+// of the API gateway (FunctionGraph reference, section 4.2), or reach a function that serves HTTP as they are (5.5). It also takes
+// in the notifications of buckets and topics.
 //
 // It must not know how routes are kept, nor any dialect of the control plane.
 package gateway
@@ -8,6 +9,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,6 +31,10 @@ type Routes interface {
 // Invoker runs a call; invoke.Invoker is one.
 type Invoker interface {
 	Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error)
+	// Exchange is Invoke where talk speaks HTTP with the function.
+	Exchange(ctx context.Context, r invoke.Request, talk func(faas.Backend) error) (*faas.Result, error)
+	// Find gives the version that would be called.
+	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
 }
 
 // Sink takes calls over that are made later. nil means that the job is on disk.
@@ -56,22 +62,34 @@ type Config struct {
 	Permissions   Permissions
 	Bodies        Bodies
 	Log           *slog.Logger
+	// ServesHTTP tells of a runtime whose functions are web servers.
+	ServesHTTP func(runtime string) bool
 	// Prefix stands before every path, without a "/" at its end; "" on a listener of its own.
 	Prefix string
 }
 
-// maxBody bounds the body of a request (FunctionGraph reference, section 3.3).
-const maxBody = 4 << 20
+// Bounds of the body of a request: for a function of events, and for one that serves HTTP (FunctionGraph reference, section 3.3).
+const (
+	maxBody    = 4 << 20
+	maxWebBody = 6 << 20
+)
 
 const (
 	headerRequestID = "X-Request-Id"
 	headerAppCode   = "X-Apig-Appcode"
 )
 
-type gateway struct{ Config }
+type gateway struct {
+	Config
+	transport *http.Transport // to functions that serve HTTP
+	buffers   buffers
+	debug     *log.Logger // of connections that break off
+}
 
 // New makes the handler of the data plane.
-func New(cfg Config) http.Handler { return &gateway{cfg} }
+func New(cfg Config) http.Handler {
+	return &gateway{Config: cfg, transport: newTransport(), debug: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
+}
 
 // exchange is one request on its way.
 type exchange struct {
@@ -79,17 +97,14 @@ type exchange struct {
 	route  *faas.Route
 	params map[string]string
 	path   string // escaped, without the prefix
+	web    bool   // the function takes the request as it is
 	body   []byte
 }
 
 // ServeHTTP answers a request of the data plane.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{id: uuid.NewString()}
-	w.Header()[headerRequestID] = []string{x.id}
-	if g.Prefix != "" {
-		// What functions answer shares its origin with the API here. A page of theirs must not act there as who looks at it.
-		w.Header()["Content-Security-Policy"] = []string{"sandbox allow-scripts allow-forms allow-popups allow-downloads"}
-	}
+	g.stamp(w.Header(), x.id)
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), g.Prefix)
 	if x.path = path; path == "" {
 		x.path = "/"
@@ -106,12 +121,22 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// stamp lays in the headers that every answer has, whoever gives it.
+func (g *gateway) stamp(h http.Header, id string) {
+	h[headerRequestID] = []string{id}
+	if g.Prefix != "" {
+		// What functions answer shares its origin with the API here. A page of theirs must not act there as who looks at it.
+		h["Content-Security-Policy"] = []string{"sandbox allow-scripts allow-forms allow-popups allow-downloads"}
+	}
+}
+
 // serve does everything but failing.
 func (g *gateway) serve(w http.ResponseWriter, r *http.Request, x *exchange) error {
 	var ok bool
 	if x.route, x.params, ok = g.Routes.Find(hostOf(r), r.Method, x.path); !ok {
 		return errNoRoute
 	}
+	x.web = g.servesHTTP(r.Context(), x.route)
 	read, done := g.bodyOf(w, r, x)
 	defer func() { done() }()
 	if err := g.admit(r, x, read); err != nil {
@@ -120,16 +145,22 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 	if _, err := read(); err != nil {
 		return err
 	}
+	if x.web {
+		return g.pass(w, r, x)
+	}
 	return g.call(w, r, x)
 }
 
 // bodyOf reads a body when it is first asked for.
 func (g *gateway) bodyOf(w http.ResponseWriter, r *http.Request, x *exchange) (read func() ([]byte, error), done func()) {
-	release, asked := func() {}, false
+	release, asked, limit := func() {}, false, int64(maxBody)
+	if x.web {
+		limit = maxWebBody
+	}
 	read = func() (_ []byte, err error) {
 		if !asked {
 			asked = true
-			x.body, release, err = g.Bodies.ReadBody(w, r, maxBody)
+			x.body, release, err = g.Bodies.ReadBody(w, r, limit)
 		}
 		return x.body, err
 	}

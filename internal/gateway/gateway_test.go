@@ -45,6 +45,8 @@ type bench struct {
 	sink    *triggertest.Sink
 	kinds   all.Kinds
 	output  string // of the function
+	runtime string
+	site    *site // that the function is where its runtime is http
 	err     error
 	failure *faas.Failure
 	heard   []invoke.Request
@@ -58,6 +60,18 @@ func (b *bench) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, err
 		return nil, faas.Errorf(faas.CodeCancelled, "", "the caller went away")
 	}
 	return &faas.Result{Output: []byte(b.output), Failure: b.failure}, b.err
+}
+
+// Find is of gateway.Invoker.
+func (b *bench) Find(context.Context, invoke.Request) (*faas.Function, error) {
+	f := &faas.Function{}
+	f.Spec.Runtime = b.runtime
+	return f, nil
+}
+
+// Exchange is of gateway.Invoker.
+func (b *bench) Exchange(ctx context.Context, r invoke.Request, talk func(faas.Backend) error) (*faas.Result, error) {
+	return b.site.exchange(ctx, r, talk)
 }
 
 // access knows one token.
@@ -107,6 +121,7 @@ func newBench(t *testing.T, prefix string) *bench {
 	b.Handler = gateway.New(gateway.Config{
 		Routes: b.kinds.Routes, Hooks: b.kinds.Catalogue, Invoker: b, Sink: b.sink, Authenticator: access{}, Permissions: access{},
 		Bodies: mux, Log: slog.New(slog.DiscardHandler), Prefix: prefix,
+		ServesHTTP: func(runtime string) bool { return runtime == "http" },
 	})
 	for _, data := range []string{
 		`{"name":"open","path":"/open","auth":"NONE","req_method":"ANY"}`,

@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/invoke"
+)
+
+// Bounds of connections to functions that serve HTTP. An idle one goes with its instance, at the latest. It goes before a usual
+// server closes it by itself (gunicorn after 2 s, Node.js after 5 s), as a request that meets such an end cannot be made again.
+const (
+	maxIdle        = 1024
+	maxIdlePerHost = 64
+	idleTime       = time.Second
+	copyBuffer     = 32 << 10
+)
+
+// dialing is the key of the faas.Backend in the context of a request to it.
+type dialing struct{}
+
+// newTransport makes what keeps connections to instances. The host of a URL is the id of an instance, which no other ever has.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			b, ok := ctx.Value(dialing{}).(faas.Backend)
+			if !ok {
+				return nil, errors.New("no instance to connect to")
+			}
+			return b.Dial(ctx)
+		},
+		MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleTime,
+		DisableCompression: true, // what the client asked for is between it and the function
+	}
+}
+
+// servesHTTP tells whether a route's function is a web server that takes requests as they are. Later calls are events for it too.
+func (g *gateway) servesHTTP(ctx context.Context, route *faas.Route) bool {
+	if route.Async {
+		return false
+	}
+	f, err := g.Invoker.Find(ctx, invoke.Request{Key: route.Key, Alias: route.Alias})
+	return err == nil && g.ServesHTTP(f.Spec.Runtime)
+}
+
+// visit is a request on its way to a function that serves HTTP.
+type visit struct {
+	g       *gateway
+	x       *exchange
+	w       http.ResponseWriter
+	r       *http.Request
+	gone    context.CancelCauseFunc
+	late    *time.Timer // ends the wait for an answer
+	begun   bool        // the answer has begun, so that nothing else can be answered
+	failure error
+}
+
+// pass has the function answer by itself (FunctionGraph reference 5.5). The route's time is that until its answer begins; from
+// then on the function's own is what counts, which is the time of a WebSocket too.
+func (g *gateway) pass(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	v := &visit{g: g, x: x, w: w, r: r, gone: cancel, late: time.AfterFunc(x.route.Timeout, func() { cancel(errTimeout) })}
+	defer v.late.Stop()
+	result, err := g.Invoker.Exchange(ctx, invoke.Request{
+		Key: x.route.Key, Alias: x.route.Alias, Call: faas.Invocation{ID: x.id, Source: faas.SourceAPIG, Alias: x.route.Alias},
+	}, func(b faas.Backend) error { return v.talk(context.WithValue(ctx, dialing{}, b), b) })
+	switch {
+	case v.begun && v.failure != nil:
+		panic(http.ErrAbortHandler) // cuts the connection: half an answer must not look whole
+	case v.begun:
+		return nil
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return errTimeout
+	case err != nil:
+		return err
+	case result.Failure != nil:
+		return faas.Errorf(result.Failure.Code, "function", "the function failed")
+	}
+	return v.failure
+}
+
+// talk makes the request to an instance. Its error is that of the connection.
+func (v *visit) talk(ctx context.Context, b faas.Backend) (err error) {
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       func(p *httputil.ProxyRequest) { v.rewrite(p, b) },
+		Transport:     v.g.transport,
+		FlushInterval: -1,
+		BufferPool:    &v.g.buffers,
+		ErrorLog:      v.g.debug,
+		ErrorHandler:  func(_ http.ResponseWriter, _ *http.Request, err error) { v.failure = err },
+		ModifyResponse: func(answer *http.Response) error {
+			if !v.late.Stop() {
+				return errTimeout
+			}
+			v.begun = true
+			answer.Header.Del(headerRequestID)
+			v.g.stamp(v.w.Header(), v.x.id) // anew, as an answer before the answer (1xx) takes it away
+			return nil
+		},
+	}
+	defer func() {
+		if cut := recover(); cut != nil {
+			if cut != http.ErrAbortHandler {
+				panic(cut)
+			}
+			v.failure = errors.New("the answer broke off")
+		}
+		err = v.failure
+	}()
+	r := v.r.WithContext(ctx)
+	r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, int64(len(v.x.body)), nil
+	if len(v.x.body) > 0 {
+		r.Body = io.NopCloser(bytes.NewReader(v.x.body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(v.x.body)), nil }
+	}
+	proxy.ServeHTTP(watched{v.w, v.gone}, r)
+	return v.failure
+}
+
+// watched is the way to a client that may go away: that is nobody's failure.
+type watched struct {
+	http.ResponseWriter
+	gone context.CancelCauseFunc
+}
+
+// Write is of io.Writer.
+func (w watched) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	if err != nil {
+		w.gone(err)
+	}
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// rewrite makes the request that the function sees: what the client sent, but for what only the platform may say.
+func (v *visit) rewrite(p *httputil.ProxyRequest, b faas.Backend) {
+	p.Out.URL.Scheme, p.Out.URL.Host = "http", b.ID()
+	p.Out.URL.Path, p.Out.URL.RawPath = strings.TrimPrefix(p.In.URL.Path, v.g.Prefix), strings.TrimPrefix(p.In.URL.RawPath, v.g.Prefix)
+	if p.Out.URL.Path == "" {
+		p.Out.URL.Path = "/"
+	}
+	p.Out.Host = p.In.Host
+	for name := range p.Out.Header {
+		// Frameworks that read headers as CGI variables do not tell "_" from "-".
+		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-cff-") {
+			delete(p.Out.Header, name)
+		}
+	}
+	p.SetXForwarded()
+	p.Out.Header[headerRequestID] = []string{v.x.id}
+	p.Out.Header["X-Real-Ip"] = []string{sourceIP(p.In)}
+	for name, value := range b.Header() {
+		p.Out.Header[name] = []string{value}
+	}
+}
+
+// buffers are those that answers are copied through.
+type buffers struct{ pool sync.Pool }
+
+// Get is of httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if kept, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return kept[:]
+	}
+	return make([]byte, copyBuffer)
+}
+
+// Put is of httputil.BufferPool.
+func (b *buffers) Put(used []byte) { b.pool.Put((*[copyBuffer]byte)(used)) }
