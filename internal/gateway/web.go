@@ -111,7 +111,7 @@ func (v *visit) talk(ctx context.Context, b faas.Backend) (err error) {
 	defer func() {
 		if cut := recover(); cut != nil {
 			if cut != http.ErrAbortHandler {
-				panic(cut)
+				panic(cut) // somebody else's
 			}
 			v.failure = errors.New("the answer broke off")
 		}

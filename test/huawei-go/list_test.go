@@ -138,7 +138,7 @@ func TestCreateRefusals(t *testing.T) {
 			b.Runtime = enum[model.CreateFunctionRequestBodyRuntime](t, "Fortran77")
 		}},
 		{"runtime of another major version", 400, "FSS.1005", func(b *model.CreateFunctionRequestBody) {
-			b.Runtime = model.GetCreateFunctionRequestBodyRuntimeEnum().PYTHON2_7
+			b.Runtime = model.GetCreateFunctionRequestBodyRuntimeEnum().NODE_JS6_10
 		}},
 		{"memory", 400, "FSS.1007", func(b *model.CreateFunctionRequestBody) { b.MemorySize = 100 }},
 		{"timeout", 400, "FSS.1008", func(b *model.CreateFunctionRequestBody) { b.Timeout = 2 }},

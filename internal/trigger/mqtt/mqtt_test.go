@@ -1,13 +1,8 @@
 package mqtt_test
 
 import (
-	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,38 +22,15 @@ func newKind(t *testing.T, sink *triggertest.Sink) *mqtt.Kind {
 	return k
 }
 
-// broker is a mosquitto that keeps sessions on disk.
+// broker is a mosquitto, with what its users do.
 type broker struct {
-	t       *testing.T
-	program string
-	address string
-	config  string
-	process *triggertest.Process
+	*triggertest.Broker
+	t *testing.T
 }
 
-func startBroker(t *testing.T) *broker {
-	b := &broker{t: t, program: triggertest.Find(t, "mosquitto", "mosquitto", "/usr/sbin/mosquitto"), address: triggertest.FreeAddress(t)}
-	dir := t.TempDir()
-	host, port, err := net.SplitHostPort(b.address)
-	require.NoError(t, err)
-	b.config = filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %s %s\nallow_anonymous true\npersistence true\npersistence_location %s/\nautosave_interval 1\nautosave_on_changes true\n", port, host, dir)
-	if os.Geteuid() == 0 {
-		text += "user root\n"
-	}
-	require.NoError(t, os.WriteFile(b.config, []byte(text), 0o600))
-	b.start()
-	return b
-}
-
-func (b *broker) start() {
-	b.process = triggertest.Run(b.t, nil, b.program, "-c", b.config)
-	triggertest.AwaitListening(b.t, b.address, b.process.Ended, b.process.Output)
-}
-
-func (b *broker) publish(topic string, retained bool, payloads ...string) {
+func (b broker) publish(topic string, retained bool, payloads ...string) {
 	b.t.Helper()
-	c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + b.address).SetClientID("publisher"))
+	c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + b.Address).SetClientID("publisher"))
 	done := func(token paho.Token) {
 		b.t.Helper()
 		require.True(b.t, token.WaitTimeout(time.Minute))
@@ -71,12 +43,12 @@ func (b *broker) publish(topic string, retained bool, payloads ...string) {
 	c.Disconnect(100)
 }
 
-func (b *broker) data(topic string) map[string]any {
-	return map[string]any{"broker_url": "mqtt://" + b.address, "topic": topic}
+func (b broker) data(topic string) map[string]any {
+	return map[string]any{"broker_url": "mqtt://" + b.Address, "topic": topic}
 }
 
 func TestEvents(t *testing.T) {
-	b, sink := startBroker(t), triggertest.NewSink()
+	b, sink := broker{triggertest.StartMosquitto(t), t}, triggertest.NewSink()
 	k := newKind(t, sink)
 	plain, secrets := triggertest.New(t, k, mqtt.Code, b.data("home/+/temperature"))
 	require.NoError(t, k.Put(plain, secrets))
@@ -107,7 +79,7 @@ func TestEvents(t *testing.T) {
 // TestNothingIsLost keeps back what the queue refuses, ends the broker with everything unacknowledged, and publishes while the
 // trigger is away.
 func TestNothingIsLost(t *testing.T) {
-	b, sink := startBroker(t), triggertest.NewSink()
+	b, sink := broker{triggertest.StartMosquitto(t), t}, triggertest.NewSink()
 	k := newKind(t, sink)
 	one, secrets := triggertest.New(t, k, mqtt.Code, b.data("orders"))
 	require.NoError(t, k.Put(one, secrets))
@@ -119,8 +91,7 @@ func TestNothingIsLost(t *testing.T) {
 	tries := sink.Tries()
 	b.publish("orders", false, "a", "b", "c")
 	sink.Await(t, "an attempt", func(_ []faas.Job, n int) bool { return n > tries })
-	b.process.Stop(t, syscall.SIGTERM)
-	b.start()
+	b.Restart()
 	sink.Refuse(nil)
 	sink.AwaitMessages(t, "first", "a", "b", "c")
 

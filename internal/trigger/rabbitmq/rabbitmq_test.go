@@ -3,14 +3,9 @@ package rabbitmq_test
 import (
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
-	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
@@ -27,52 +22,16 @@ func newKind(t *testing.T, sink *triggertest.Sink) *rabbitmq.Kind {
 	return k
 }
 
-// broker is a RabbitMQ node that knows nobody else.
+// broker is a RabbitMQ node, with what its users do.
 type broker struct {
-	t       *testing.T
-	program string
-	address string
-	env     []string
-	process *triggertest.Process
-}
-
-func startBroker(t *testing.T) *broker {
-	b := &broker{t: t, program: triggertest.Find(t, "rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"), address: triggertest.FreeAddress(t)}
-	epmd := triggertest.Find(t, "erlang-base", "epmd")
-	dir := t.TempDir()
-	port := func(address string) string {
-		_, port, err := net.SplitHostPort(address)
-		require.NoError(t, err)
-		return port
-	}
-	names := port(triggertest.FreeAddress(t))
-	for name, text := range map[string]string{"plugins": "[].\n", "env.conf": "", "rabbitmq.conf": "loopback_users = none\n"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
-	}
-	b.env = []string{
-		"HOME=" + dir, "ERL_EPMD_PORT=" + names, "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_NODENAME=t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12] + "@localhost",
-		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=" + port(b.address), "RABBITMQ_DIST_PORT=" + port(triggertest.FreeAddress(t)),
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "mnesia"), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_LOGS=-",
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"), "RABBITMQ_CONF_ENV_FILE=" + filepath.Join(dir, "env.conf"),
-		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_PID_FILE=" + filepath.Join(dir, "pid"),
-		"RABBITMQ_GENERATED_CONFIG_DIR=" + dir, "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +A 8",
-	}
-	// The names of nodes are kept by a process of this test's own, which would else outlive it.
-	triggertest.Run(t, b.env, epmd)
-	triggertest.AwaitListening(t, "127.0.0.1:"+names, nil, &triggertest.Output{})
-	b.start()
-	return b
-}
-
-func (b *broker) start() {
-	b.process = triggertest.Run(b.t, b.env, b.program)
-	triggertest.AwaitListening(b.t, b.address, b.process.Ended, b.process.Output)
+	*triggertest.Broker
+	t *testing.T
 }
 
 // open gives a channel in confirm mode.
-func (b *broker) open() *amqp.Channel {
+func (b broker) open() *amqp.Channel {
 	b.t.Helper()
-	conn, err := amqp.Dial("amqp://guest:guest@" + b.address + "/")
+	conn, err := amqp.Dial("amqp://guest:guest@" + b.Address + "/")
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = conn.Close() })
 	channel, err := conn.Channel()
@@ -81,7 +40,7 @@ func (b *broker) open() *amqp.Channel {
 	return channel
 }
 
-func (b *broker) publish(exchange, key string, messages ...string) {
+func (b broker) publish(exchange, key string, messages ...string) {
 	b.t.Helper()
 	channel := b.open()
 	for _, m := range messages {
@@ -103,14 +62,14 @@ func numbered(from, to int) (all []string) {
 
 // TestRabbitMQ takes one broker through everything, as its start is slow.
 func TestRabbitMQ(t *testing.T) {
-	b, sink := startBroker(t), triggertest.NewSink()
+	b, sink := broker{triggertest.StartRabbitMQ(t), t}, triggertest.NewSink()
 	k := newKind(t, sink)
 	channel := b.open()
 	require.NoError(t, channel.ExchangeDeclare("orders", "topic", true, false, false, false, nil))
 	_, err := channel.QueueDeclare("ready", true, false, false, false, nil)
 	require.NoError(t, err)
 	one, secrets := triggertest.New(t, k, rabbitmq.Code, map[string]any{
-		"instance_id": "i-1", "connect_address": b.address, "access_user": "guest", "access_password": "guest", "vhost": "/",
+		"instance_id": "i-1", "connect_address": b.Address, "access_user": "guest", "access_password": "guest", "vhost": "/",
 		"exchange_name": "orders", "batch_size": 10,
 	})
 	require.NotContains(t, one.Data, `"access_password"`)
@@ -129,8 +88,7 @@ func TestRabbitMQ(t *testing.T) {
 		tries := sink.Tries()
 		b.publish("orders", "k", numbered(0, 50)...)
 		sink.Await(t, "an attempt", func(_ []faas.Job, n int) bool { return n > tries })
-		b.process.Stop(t, syscall.SIGTERM)
-		b.start()
+		b.Restart()
 		sink.Refuse(nil)
 		b.publish("orders", "k", numbered(50, 60)...)
 		sink.AwaitMessages(t, numbered(0, 60)...)
@@ -148,7 +106,7 @@ func TestRabbitMQ(t *testing.T) {
 		long := func(c string) string { return strings.Repeat(c, 300) }
 		b.publish("", "ready", long("a"), long("b"), long("c"), strings.Repeat("x", 3000), long("d"), long("e"))
 		two, secrets := triggertest.New(t, k, rabbitmq.Code, map[string]any{
-			"connect_address": b.address, "access_user": "guest", "access_password": "guest", "queue_name": "ready", "batch_size": 6,
+			"connect_address": b.Address, "access_user": "guest", "access_password": "guest", "queue_name": "ready", "batch_size": 6,
 		})
 		require.NoError(t, k.Put(two, secrets))
 		sink.AwaitMessages(t, long("a"), long("b"), long("c"), long("d"), long("e"))
@@ -156,7 +114,7 @@ func TestRabbitMQ(t *testing.T) {
 }
 
 // awaitQueue waits until the trigger has bound its queue: only from then on does the exchange keep messages for it.
-func awaitQueue(t *testing.T, b *broker, name string) {
+func awaitQueue(t *testing.T, b broker, name string) {
 	t.Helper()
 	for {
 		channel := b.open()
