@@ -16,6 +16,8 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 PROGRAMS := $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 INIT     := internal/sandbox/native/init
 INITBIN  := internal/sandbox/native/initbin/hanshu-init-$(GOARCH)
+WASM     := internal/lang/wasm/worker
+WASMBIN  := internal/lang/wasm/workerbin/hanshu-wasm-$(GOARCH)
 LINT     := .cache/bin/golangci-lint-v2.15.0
 
 .PHONY: help
@@ -31,12 +33,13 @@ build: ## build the programs into bin
 	@test/deps.sh build
 	@$(MAKE) --no-print-directory init $(PROGRAMS)
 
-# The first process of a sandbox. It is embedded in the server, so it is built before everything that compiles the server,
-# tests included. Go's own cache knows when there is nothing to do.
+# The first process of a sandbox, and the worker of the WASM runtime. They are embedded in the server, so they are built before
+# everything that compiles the server, tests included. Go's own cache knows when there is nothing to do.
 .PHONY: init
 init:
 	@mkdir -p $(dir $(INITBIN))
 	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(INITBIN) ./$(INIT)
+	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(WASMBIN) ./$(WASM)
 
 .PHONY: $(PROGRAMS)
 $(PROGRAMS): bin/%: init
@@ -81,4 +84,4 @@ fuzz: init ## run each fuzz target for FUZZTIME (5s)
 
 .PHONY: clean
 clean: ## remove what the build and the tests left, but not a server's data
-	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* test/node/node_modules
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* internal/lang/wasm/workerbin/hanshu-wasm-* test/node/node_modules

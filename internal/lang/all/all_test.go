@@ -69,7 +69,7 @@ func TestSourceFile(t *testing.T) {
 		"src/index.handler": {"src/index.py", "src/index.js", "src/index.php"},
 		"pkg.mod.handler":   {"pkg/mod.py", "pkg.mod.js", "pkg.mod.php"},
 	} {
-		for i, l := range All() {
+		for i, l := range All()[:len(want)] {
 			require.NoError(t, l.CheckHandler("handler", handler))
 			require.Equal(t, want[i], l.SourceFile(handler))
 		}
@@ -84,6 +84,9 @@ func BenchmarkEcho(b *testing.B) {
 		"php":    {"index.php": "<?php\nfunction handler($event, $context) { return $event; }\n"},
 	}
 	for _, l := range All() {
+		if sources[l.ID] == nil {
+			continue
+		}
 		b.Run(l.ID, func(b *testing.B) {
 			w := langtest.Start(b, l, installs(b, l)[0], langtest.Bootstrap(b, l))
 			require.NoError(b, w.Load(langtest.Example(langtest.Write(b, sources[l.ID]))).Err)
@@ -113,6 +116,9 @@ func BenchmarkStart(b *testing.B) {
 		"php":    {"index.php": "<?php\nfunction handler($event, $context) { return $event; }\n"},
 	}
 	for _, l := range All() {
+		if sources[l.ID] == nil {
+			continue
+		}
 		b.Run(l.ID, func(b *testing.B) {
 			in, dir, load := installs(b, l)[0], langtest.Bootstrap(b, l), langtest.Example(langtest.Write(b, sources[l.ID]))
 			for b.Loop() {

@@ -77,7 +77,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install) {
 
 // Cases is the whole suite.
 func Cases() []Case {
-	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases())
+	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases(), wasmCases())
 }
 
 func concat(lists ...[]Case) []Case {

@@ -55,6 +55,11 @@ func Bootstrap(t testing.TB, l *lang.Language) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), l.ID)
 	require.NoError(t, os.CopyFS(dir, l.Bootstrap))
+	programs, err := filepath.Glob(filepath.Join(dir, "hanshu-*"))
+	require.NoError(t, err)
+	for _, program := range programs { // an embedded file has no mode
+		require.NoError(t, os.Chmod(program, 0o755))
+	}
 	return dir
 }
 
