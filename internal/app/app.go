@@ -130,11 +130,12 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	follow := &changes{}
+	follow, ahead := &changes{}, &preparer{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
-		Region: s.cfg.Region,
+		Preparer: ahead,
+		Quota:    faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
+		Region:   s.cfg.Region,
 	})
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
@@ -143,7 +144,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	})
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
 	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, Metrics: counters})
-	*follow = changes{invoker, instances}
+	*follow, ahead.to = changes{invoker, instances}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -54,6 +55,11 @@ func (all *changes) FunctionChanged(key faas.FunctionKey) {
 		c.FunctionChanged(key)
 	}
 }
+
+// preparer passes on to a part that is made later.
+type preparer struct{ to control.Preparer }
+
+func (p *preparer) Prepare(ctx context.Context, f *faas.Function) error { return p.to.Prepare(ctx, f) }
 
 func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()

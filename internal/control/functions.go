@@ -23,7 +23,13 @@ type Runtimes interface {
 	Notice(runtime string) string
 }
 
-// FunctionsConfig is what Functions needs. All of it is required but Now.
+// Preparer makes the code of a function ready ahead of its first call, where its language wants that. Errors: CodeInvalid, field
+// "func_code", for code that cannot be made ready.
+type Preparer interface {
+	Prepare(ctx context.Context, f *faas.Function) error
+}
+
+// FunctionsConfig is what Functions needs. All of it is required but Preparer and Now.
 type FunctionsConfig struct {
 	Store    FunctionStore
 	Packages PackageStore
@@ -31,6 +37,7 @@ type FunctionsConfig struct {
 	Sealer   Sealer
 	Changes  Changes
 	Runtimes Runtimes
+	Preparer Preparer // nil where no language wants it
 	Quota    faas.Quota
 	Region   string
 	Now      func() time.Time // nil means time.Now
@@ -98,6 +105,9 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	if err := s.setCode(f, pkg, now); err != nil {
 		return nil, err
 	}
+	if err := s.prepare(ctx, f); err != nil {
+		return nil, err
+	}
 	if err := s.cfg.Store.CreateFunction(ctx, f, s.cfg.Quota); err != nil {
 		return nil, err
 	}
@@ -156,10 +166,16 @@ func (s *Functions) List(ctx context.Context, project string, q ListQuery) ([]*f
 
 // UpdateConfig changes the settings given and leaves the others. Errors: as Create.
 func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Function, error) {
-	return s.change(ctx, project, urn, func(f *faas.Function) error {
+	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
 		return s.apply(f, set)
-	})
+	}
+	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil {
+		if err := s.rehearse(ctx, project, urn, alter); err != nil {
+			return nil, err
+		}
+	}
+	return s.change(ctx, project, urn, alter)
 }
 
 // SetMaxInstances sets how many instances may run: faas.Unlimited, 0 to switch the function off, or up to
@@ -238,7 +254,7 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 			return nil, err
 		}
 	}
-	return s.change(ctx, project, urn, func(f *faas.Function) error {
+	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
 		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Carried: u.Carried}); err != nil {
 			return err
@@ -247,7 +263,39 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 			return nil
 		}
 		return s.setCode(f, pkg, f.ModifiedAt)
-	})
+	}
+	if err := s.rehearse(ctx, project, urn, alter); err != nil {
+		return nil, err
+	}
+	return s.change(ctx, project, urn, alter)
+}
+
+// rehearse makes the code of a function ready as a change would have it, before the change is made. A change that comes in
+// between is not seen: then the code is made ready at the first call.
+func (s *Functions) rehearse(ctx context.Context, project string, urn faas.URN, alter func(*faas.Function) error) error {
+	if s.cfg.Preparer == nil {
+		return nil
+	}
+	key, err := s.mutableKey(ctx, project, urn)
+	if err != nil {
+		return err
+	}
+	f, err := s.cfg.Store.Function(ctx, key)
+	if err != nil {
+		return err
+	}
+	after := *f
+	if err := alter(&after); err != nil {
+		return err
+	}
+	return s.prepare(ctx, &after)
+}
+
+func (s *Functions) prepare(ctx context.Context, f *faas.Function) error {
+	if s.cfg.Preparer == nil {
+		return nil
+	}
+	return s.cfg.Preparer.Prepare(ctx, f)
 }
 
 // Usage tells what a project holds and may hold.

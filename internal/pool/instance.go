@@ -41,6 +41,7 @@ type instance struct {
 	frame    []byte // buffer for what is sent
 	memoryMB int
 	initTime time.Duration
+	compiled bool   // what was compiled ahead is shown at lang.CompiledRoot
 	notice   string // about the runtime; told with the first call
 	retired  sync.Once
 
@@ -105,12 +106,14 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
 	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: code, Target: lang.CodeRoot})
 	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
+	compiled := p.compiledMounts(g, code)
+	spec.Mounts = append(spec.Mounts, compiled...)
 	in, err := p.startBox(spec, g.runtime, release)
 	if err != nil {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB = g.key.memoryMB
+	in.memoryMB, in.compiled = g.key.memoryMB, len(compiled) > 0
 	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err
@@ -203,7 +206,11 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	_ = in.conn.SetDeadline(begun.Add(budget))
 	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
 	defer burst.Stop()
-	message := lang.AppendLoad(nil, loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables))
+	load := loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
+	if in.compiled {
+		load.Compiled = in.box.Path(lang.CompiledRoot)
+	}
+	message := lang.AppendLoad(nil, load)
 	_, err = in.conn.Write(message)
 	var frame lang.Frame
 	if err == nil {

@@ -45,7 +45,7 @@ type Config struct {
 	Runtimes  Runtimes
 	Variables Variables
 	Languages []*lang.Language
-	StateDir  string // the bootstrap files of languages are laid down below it
+	StateDir  string // below it lie the bootstrap files of languages, and what they made of packages ahead of calls
 
 	MaxInstances int           // of all functions together; 1000
 	MaxQueue     int           // calls waiting for one function; 10,000
@@ -78,6 +78,8 @@ type Pool struct {
 	ended chan struct{}
 	stats stats
 	load  hostLoad
+
+	compiled compiled
 }
 
 type stats struct {
@@ -111,6 +113,7 @@ func New(cfg Config) *Pool {
 		},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.compiled = compiled{dir: filepath.Join(cfg.StateDir, "compiled"), turn: make(chan struct{}, 1), versions: map[string]string{}}
 	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
 	return p
 }
@@ -130,6 +133,9 @@ func (p *Pool) Start(context.Context) error {
 			return fmt.Errorf("lay down %s: %w", l.ID, err)
 		}
 		p.bootstrap[l.ID] = dir
+		if err := p.compiled.admit(l); err != nil {
+			return err
+		}
 	}
 	p.quit, p.ended = make(chan struct{}), make(chan struct{})
 	go p.reap()

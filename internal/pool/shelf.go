@@ -131,6 +131,9 @@ func (p *Pool) prepare(rt lang.Runtime) (*instance, error) {
 	spec := p.boxSpec(rt, "prepared", shelfMemory)
 	spec.TmpBytes, spec.Dir = 1<<20, "/"
 	spec.Empty, spec.Patient = []string{lang.CodeRoot}, true
+	if rt.Language.Compiles {
+		spec.Empty = append(spec.Empty, lang.CompiledRoot)
+	}
 	in, err := p.startBox(spec, rt, func() {})
 	if err != nil {
 		p.unreserve()
@@ -153,6 +156,12 @@ func (p *Pool) specialise(in *instance, g *group) error {
 	in.memoryMB = g.key.memoryMB
 	in.notice = g.runtime.Notice()
 	memory := int64(g.key.memoryMB) << 20
+	for _, m := range p.compiledMounts(g, code) {
+		if err := in.box.Attach(m, memory, tmpBytes(g.function, memory)); err != nil {
+			return err
+		}
+		in.compiled = true
+	}
 	return in.box.Attach(sandbox.Mount{Source: code, Target: lang.CodeRoot}, memory, tmpBytes(g.function, memory))
 }
 

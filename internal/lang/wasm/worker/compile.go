@@ -2,10 +2,10 @@ package main
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/tetratelabs/wazero"
 
@@ -15,7 +15,7 @@ import (
 // chunk is the most that one answer carries of what was compiled, in bytes.
 const chunk = 8 << 20
 
-// compile judges the module as a load would, and keeps what the engine made of it as an archive.
+// compile judges the module as a load would, and keeps what the engine made of it.
 func (m *module) compile(l *lang.Load, code []byte) *lang.Failure {
 	broken := func(err error) *lang.Failure {
 		return &lang.Failure{Type: "EngineError", Message: "what was compiled cannot be kept: " + err.Error()}
@@ -24,7 +24,6 @@ func (m *module) compile(l *lang.Load, code []byte) *lang.Failure {
 	if err != nil {
 		return broken(err)
 	}
-	defer os.RemoveAll(dir)
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
 		return broken(err)
@@ -35,20 +34,27 @@ func (m *module) compile(l *lang.Load, code []byte) *lang.Failure {
 	if err := cache.Close(context.Background()); err != nil {
 		return broken(err)
 	}
-	m.archive = &bytes.Buffer{}
-	if err := pack(m.archive, dir); err != nil {
-		return broken(err)
-	}
+	r, w := io.Pipe()
+	m.archive = r
+	go func() { w.CloseWithError(pack(w, dir)) }() // ends with the archive, or with this process
 	return nil
 }
 
-func pack(to *bytes.Buffer, dir string) error {
+func pack(to io.Writer, dir string) error {
+	defer os.RemoveAll(dir)
 	w := tar.NewWriter(to)
-	if err := w.AddFS(os.DirFS(filepath.Clean(dir))); err != nil {
+	if err := w.AddFS(os.DirFS(dir)); err != nil {
 		return err
 	}
 	return w.Close()
 }
 
 // next gives the next piece of the archive, and nothing when all has been given.
-func (m *module) next() []byte { return m.archive.Next(chunk) }
+func (m *module) next() ([]byte, error) {
+	piece := make([]byte, chunk)
+	n, err := io.ReadFull(m.archive, piece)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return piece[:n], err
+}

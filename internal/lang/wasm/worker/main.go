@@ -88,8 +88,9 @@ func (w *worker) become(body []byte) error {
 	if err := json.Unmarshal(body, &w.load); err != nil {
 		return fmt.Errorf("read load: %w", err)
 	}
-	// Dead instances must not be the reason that the sandbox's limit is met.
-	debug.SetMemoryLimit(int64(w.load.MemoryMB) << 20 * 3 / 4)
+	if !w.load.Compile { // that has other limits than the function
+		debug.SetMemoryLimit(int64(w.load.MemoryMB) << 20 * 3 / 4) // garbage must not be the reason that the sandbox is full
+	}
 	m, failure := loadModule(&w.load)
 	if failure != nil {
 		return w.fail(0, lang.FailLoad, *failure)
@@ -101,7 +102,11 @@ func (w *worker) become(body []byte) error {
 // call runs one call and answers it.
 func (w *worker) call(f lang.Frame) error {
 	if w.load.Compile {
-		return w.send(lang.Frame{Type: lang.FrameResult, Seq: f.Seq, Meta: w.peak.meta(), Body: w.module.next()})
+		body, err := w.module.next()
+		if err != nil {
+			return err
+		}
+		return w.send(lang.Frame{Type: lang.FrameResult, Seq: f.Seq, Meta: w.peak.meta(), Body: body})
 	}
 	head, err := readHead(f.Meta)
 	if err != nil {

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,14 +34,14 @@ type module struct {
 	ctx      context.Context // carries the allocator of memories
 	limit    int             // bytes of a result
 
-	archive *bytes.Buffer // of Load.Compile: what next has not given yet
+	archive *io.PipeReader // of Load.Compile: what next has not given yet
 }
 
 // entry is the function that a WASI command begins with.
 const entry = "_start"
 
-// reservedPages are the part of a function's memory, in pages of 64 KiB, that is the worker's own: the engine and the
-// compiled code.
+// reservedPages are the part of a function's memory, in pages of 64 KiB, that no module gets: the engine's, and the least that
+// compiled code takes.
 const reservedPages = 32 << 20 / pageBytes
 
 const pageBytes = 64 << 10
@@ -83,7 +85,8 @@ func openCompiled(dir string) (wazero.CompilationCache, error) {
 
 // build compiles the module and prepares what all its instances share.
 func (m *module) build(l *lang.Load, code []byte, cache wazero.CompilationCache) *lang.Failure {
-	m.ctx = experimental.WithMemoryAllocator(context.Background(), &memories{})
+	memory := &memories{}
+	m.ctx = experimental.WithMemoryAllocator(context.Background(), memory)
 	cfg := wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(maxPages(l.MemoryMB))
 	if cache != nil {
 		cfg = cfg.WithCompilationCache(cache)
@@ -103,8 +106,17 @@ func (m *module) build(l *lang.Load, code []byte, cache wazero.CompilationCache)
 		return &lang.Failure{Type: "LinkError", Message: fmt.Sprintf("%s cannot be run: %s", l.Handler, why)}
 	}
 	m.base = baseConfig(l)
+	if len(code) > largeModule {
+		debug.FreeOSMemory() // what reading it took
+	}
+	memory.budget = int64(l.MemoryMB)<<20 - newPeakReader().resident() - working
 	return nil
 }
+
+const (
+	largeModule = 1 << 20  // bytes
+	working     = 24 << 20 // what events, results and garbage may take, in bytes
+)
 
 // linkFault tells why a module is not a WASI command, or wants what nothing here gives; "" for one that can run.
 func linkFault(m, wasi wazero.CompiledModule) string {

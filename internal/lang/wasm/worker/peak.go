@@ -21,16 +21,19 @@ func newPeakReader() *peakReader {
 
 // meta gives the peak as a result carries it: KiB, and 0 where it cannot be told.
 func (p *peakReader) meta() []byte {
-	return binary.BigEndian.AppendUint32(nil, uint32(p.kib()))
+	return binary.BigEndian.AppendUint32(nil, uint32(p.kib("VmHWM")))
 }
 
-func (p *peakReader) kib() int64 {
+// resident is what this process has in memory now, in bytes.
+func (p *peakReader) resident() int64 { return p.kib("VmRSS") << 10 }
+
+func (p *peakReader) kib(name string) int64 {
 	if p.status == nil {
 		return 0
 	}
 	var buf [2048]byte
 	n, _ := p.status.ReadAt(buf[:], 0)
-	_, rest, _ := bytes.Cut(buf[:n], []byte("\nVmHWM:"))
+	_, rest, _ := bytes.Cut(buf[:n], []byte("\n"+name+":"))
 	fields := bytes.Fields(rest[:min(len(rest), 40)])
 	if len(fields) == 0 {
 		return 0
