@@ -142,7 +142,7 @@ var wasmExample = sync.OnceValues(func() (string, error) {
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "index.wasm")
 	cmd := exec.Command("go", "build", "-o", out, filepath.Join(filepath.Dir(here), "testdata", "wasm", "main.go"))
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	cmd.Env = append(cmd.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return string(said), err
 	}
