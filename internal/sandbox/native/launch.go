@@ -41,7 +41,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | u
 // initCaps are what the init needs inside its own namespaces, and gives up before it becomes the command.
 var initCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_RESOURCE}
 
-// fork clones a process into new namespaces, where it is user 1003, and has it execute the init.
+// fork clones a process into new namespaces, where it is the one user there is, and has it execute the init.
 func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
@@ -59,9 +59,9 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 	}
 	sys := &syscall.SysProcAttr{
 		Cloneflags:                 namespaces,
-		UidMappings:                []syscall.SysProcIDMap{{ContainerID: innerID, HostID: uid, Size: 1}},
-		GidMappings:                []syscall.SysProcIDMap{{ContainerID: innerID, HostID: gid, Size: 1}},
-		Credential:                 &syscall.Credential{Uid: innerID, Gid: innerID, NoSetGroups: !d.privileged},
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: in.uid, HostID: uid, Size: 1}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: in.gid, HostID: gid, Size: 1}},
+		Credential:                 &syscall.Credential{Uid: uint32(in.uid), Gid: uint32(in.gid), NoSetGroups: !d.privileged},
 		AmbientCaps:                initCaps,
 		Setsid:                     true,
 		GidMappingsEnableSetgroups: d.privileged,

@@ -28,6 +28,7 @@ func Run(t *testing.T, newDriver func(t *testing.T) sandbox.Driver) {
 	t.Run("output pipe", func(t *testing.T) { testOutput(t, d) })
 	t.Run("a command that does not exist", func(t *testing.T) { testNoCommand(t, d) })
 	t.Run("mounts", func(t *testing.T) { testMounts(t, d) })
+	t.Run("root of its own", func(t *testing.T) { testRoot(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
 	t.Run("attach", func(t *testing.T) { testAttach(t, d) })
 	t.Run("many at once", func(t *testing.T) { testMany(t, d) })
