@@ -36,6 +36,7 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.IntVar(&cfg.MaxInstances, "max-instances", cfg.MaxInstances, "instances of all functions together")
 	f.DurationVar(&cfg.IdleTimeout, "idle-timeout", cfg.IdleTimeout, "after which an unused instance ends")
 	f.StringSliceVar(&cfg.AllowPrivateCodeURLs, "allow-private-code-urls", cfg.AllowPrivateCodeURLs, "private networks and hosts that code may be pulled from")
+	f.StringVar(&cfg.RegistryAuth, "registry-auth", cfg.RegistryAuth, "file with credentials for image registries, as docker login writes it")
 	f.StringVar(&cfg.S3.Endpoint, "s3-endpoint", cfg.S3.Endpoint, "URL of an S3-compatible service that code is pulled from; its keys come in HANSHU_S3_*")
 	f.StringSliceVar(&cfg.S3.Buckets, "s3-buckets", cfg.S3.Buckets, "buckets that code may come from; all that the keys can read without it")
 	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")

@@ -24,6 +24,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/fetch"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
+	"github.com/hanshu-faas/hanshu/internal/image"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/all"
@@ -41,6 +42,8 @@ var (
 	_ invoke.Functions      = (*store.DB)(nil)
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
+	_ pool.Images           = (*image.Store)(nil)
+	_ control.Images        = (*image.Store)(nil)
 	_ invoke.Runner         = (*pool.Pool)(nil)
 )
 
@@ -130,15 +133,19 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	images, err := s.openImages(fetcher)
+	if err != nil {
+		return err
+	}
 	follow, ahead := &changes{}, &preparer{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Preparer: ahead,
-		Quota:    faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
-		Region:   s.cfg.Region,
+		Preparer: ahead, Images: images,
+		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
+		Region: s.cfg.Region,
 	})
 	instances := pool.New(pool.Config{
-		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
+		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, IdleTimeout: s.cfg.IdleTimeout,
 		Log: s.log, Metrics: counters,
 	})
@@ -157,7 +164,8 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
 		{Name: "instances", Service: instances},
-		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},
+		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
+		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
 		{Name: "listener", Service: front},
 	}
 	return nil
@@ -196,6 +204,24 @@ func (s *Server) Routes() []httpkit.RouteInfo { return s.mux.Routes() }
 
 // Handler answers requests as the listener does.
 func (s *Server) Handler() http.Handler { return s.mux }
+
+// openImages opens the store of images, whose registries are dialled as code URLs are.
+func (s *Server) openImages(fetcher *fetch.Fetcher) (*image.Store, error) {
+	who, err := image.ReadAuth(s.cfg.RegistryAuth)
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(image.Config{
+		Dir: filepath.Join(s.cfg.DataDir, "images"), Auth: who,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := fetcher.Dial(ctx, network, address)
+			if fetch.IsGuarded(err) {
+				err = image.ErrGuarded
+			}
+			return conn, err
+		},
+	})
+}
 
 func databaseURL(cfg config.Config) string {
 	if cfg.DB != "" {

@@ -29,7 +29,7 @@ type Preparer interface {
 	Prepare(ctx context.Context, f *faas.Function) error
 }
 
-// FunctionsConfig is what Functions needs. All of it is required but Preparer and Now.
+// FunctionsConfig is what Functions needs. All of it is required but Preparer, Images and Now.
 type FunctionsConfig struct {
 	Store    FunctionStore
 	Packages PackageStore
@@ -38,6 +38,7 @@ type FunctionsConfig struct {
 	Changes  Changes
 	Runtimes Runtimes
 	Preparer Preparer // nil where no language wants it
+	Images   Images   // nil where no image can be run
 	Quota    faas.Quota
 	Region   string
 	Now      func() time.Time // nil means time.Now
@@ -98,7 +99,7 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	} else if faas.CodeOf(err) != faas.CodeNotFound {
 		return nil, err
 	}
-	pkg, err := s.takeIn(ctx, n.Code)
+	pkg, err := s.takeInFor(ctx, f, n.Code)
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +167,19 @@ func (s *Functions) List(ctx context.Context, project string, q ListQuery) ([]*f
 
 // UpdateConfig changes the settings given and leaves the others. Errors: as Create.
 func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Function, error) {
+	var pkg *faas.Package
+	if set.Image != nil {
+		var err error
+		if pkg, err = s.otherImage(ctx, project, urn, set); err != nil {
+			return nil, err
+		}
+	}
 	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
-		return s.apply(f, set)
+		if err := s.apply(f, set); err != nil || pkg == nil {
+			return err
+		}
+		return s.setCode(f, *pkg, f.ModifiedAt)
 	}
 	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil {
 		if err := s.rehearse(ctx, project, urn, alter); err != nil {
@@ -217,11 +228,14 @@ func (s *Functions) Delete(ctx context.Context, project string, urn faas.URN) er
 	return nil
 }
 
-// Code opens the package of a version. Its last Read fails when the stored bytes were damaged. The caller closes it.
+// Code opens the package of a version; that of an image is empty. Its last Read fails when the stored bytes were damaged. The caller closes it.
 func (s *Functions) Code(ctx context.Context, project string, urn faas.URN) (*faas.Function, io.ReadCloser, error) {
 	f, err := s.Get(ctx, project, urn)
 	if err != nil {
 		return nil, nil, err
+	}
+	if f.Code.Kind == faas.KindImage {
+		return f, io.NopCloser(strings.NewReader("")), nil
 	}
 	r, err := s.cfg.Packages.Open(ctx, f.Code.Digest)
 	if err != nil {
@@ -235,6 +249,7 @@ type CodeUpdate struct {
 	// Code may be empty when Dependencies are given: then the code stays.
 	Code         Code
 	Dependencies *[]string         // nil leaves them
+	Image        *faas.Image       // nil leaves it. Either way what it names is looked up anew, where it is the function's code
 	Carried      map[string]string // as Settings.Carried
 }
 
@@ -243,20 +258,23 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 	if _, err := s.mutableKey(ctx, project, urn); err != nil {
 		return nil, err
 	}
-	if _, err := s.Get(ctx, project, urn); err != nil { // before a package is pulled for nothing
+	f, err := s.Get(ctx, project, urn) // before a package is pulled for nothing
+	if err != nil {
+		return nil, err
+	}
+	if err := setImage(f, f.Spec, u.Image); err != nil {
 		return nil, err
 	}
 	var pkg faas.Package
 	keep := u.Code.empty() && u.Dependencies != nil
 	if !keep {
-		var err error
-		if pkg, err = s.takeIn(ctx, u.Code); err != nil {
+		if pkg, err = s.takeInFor(ctx, f, u.Code); err != nil {
 			return nil, err
 		}
 	}
 	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
-		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Carried: u.Carried}); err != nil {
+		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Image: u.Image, Carried: u.Carried}); err != nil {
 			return err
 		}
 		if keep {
@@ -268,6 +286,24 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 		return nil, err
 	}
 	return s.change(ctx, project, urn, alter)
+}
+
+// otherImage takes in the image of a change of settings; nil when it is the one that the function has.
+func (s *Functions) otherImage(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Package, error) {
+	f, err := s.Get(ctx, project, urn)
+	if err != nil {
+		return nil, err
+	}
+	was := f.Spec
+	after := *f
+	if err := s.apply(&after, set); err != nil {
+		return nil, err
+	}
+	if after.Spec.Image == nil || was.Image != nil && was.Image.Ref == after.Spec.Image.Ref {
+		return nil, nil
+	}
+	pkg, err := s.takeInFor(ctx, &after, Code{})
+	return &pkg, err
 }
 
 // rehearse makes the code of a function ready as a change would have it, before the change is made. A change that comes in

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -32,7 +31,6 @@ type Config struct {
 	// Dial makes the connections to registries. It decides which addresses may be reached.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	Auth Auth // who the server is to registries
-	Log  *slog.Logger
 
 	Timeout time.Duration // of one pull; 0 means 10 minutes
 	Stall   time.Duration // in which 64 KiB of a layer must come; 0 means 20 seconds

@@ -80,6 +80,9 @@ type Load struct {
 	// Compiled is the folder with those files, in a later load of the same package; "" where there are none. A worker for
 	// which they do not fit does without.
 	Compiled string `json:"compiled,omitempty"`
+	// Command is what a container image runs, in WorkingDir of its root; nil for every other function.
+	Command    []string `json:"command,omitempty"`
+	WorkingDir string   `json:"working_dir,omitempty"`
 	// Credentials of the function's agency; empty without one.
 	AccessKey     string `json:"access_key"`
 	SecretKey     string `json:"secret_key"`

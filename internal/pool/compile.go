@@ -83,8 +83,11 @@ func (c *compiled) folder(l *lang.Language, pkg faas.Package, handler string) st
 }
 
 // Prepare makes the code of a function ready ahead of its first call, in languages that compile it; for others it has nothing
-// to do. Errors: CodeInvalid, field "func_code", for code that does not compile; those of Runtimes and Folders.
+// to do, but to refuse an image where none can be run. Errors: CodeInvalid, field "func_code", for code that does not compile; those of Runtimes and Folders.
 func (p *Pool) Prepare(ctx context.Context, f *faas.Function) error {
+	if f.Code.Kind == faas.KindImage {
+		return p.checkImage()
+	}
 	rt, err := p.cfg.Runtimes.Resolve(f.Spec.Runtime)
 	if err != nil || !rt.Language.Compiles {
 		return err

@@ -41,8 +41,9 @@ type instance struct {
 	frame    []byte // buffer for what is sent
 	memoryMB int
 	initTime time.Duration
-	compiled bool   // what was compiled ahead is shown at lang.CompiledRoot
-	notice   string // about the runtime; told with the first call
+	compiled bool            // what was compiled ahead is shown at lang.CompiledRoot
+	image    *faas.ImageRoot // that it runs from; nil for one that runs a package
+	notice   string          // about the runtime; told with the first call
 	retired  sync.Once
 
 	endLock sync.Mutex
@@ -89,6 +90,9 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 // comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
 // the one reserved is given back.
 func (p *Pool) comeUp(g *group) (*instance, error) {
+	if g.function.Code.Kind == faas.KindImage {
+		return p.comeUpFromImage(g)
+	}
 	if in := p.shelf(g.runtime).take(); in != nil {
 		p.unreserve()
 		if err := p.specialise(in, g); err != nil {
@@ -209,6 +213,9 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	load := loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
 	if in.compiled {
 		load.Compiled = in.box.Path(lang.CompiledRoot)
+	}
+	if in.image != nil {
+		loadImage(&load, f.Spec.Image, *in.image)
 	}
 	message := lang.AppendLoad(nil, load)
 	_, err = in.conn.Write(message)

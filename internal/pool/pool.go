@@ -28,6 +28,11 @@ type Folders interface {
 	Dir(ctx context.Context, pkg faas.Package) (path string, release func(), err error)
 }
 
+// Images gives a container image as a root filesystem on this node. It stays until release is called.
+type Images interface {
+	Root(ctx context.Context, ref, digest string) (root faas.ImageRoot, release func(), err error)
+}
+
 // Runtimes resolves runtime names on this host.
 type Runtimes interface {
 	Resolve(name string) (lang.Runtime, error)
@@ -42,6 +47,7 @@ type Variables interface {
 type Config struct {
 	Driver    sandbox.Driver
 	Folders   Folders
+	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
 	Variables Variables
 	Languages []*lang.Language

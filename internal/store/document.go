@@ -36,6 +36,8 @@ type document struct {
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
 
+	Image *imageDocument `json:"image,omitempty"`
+
 	CodeKind     string `json:"code_kind,omitempty"`
 	CodeFilename string `json:"code_filename,omitempty"`
 	CodeURL      string `json:"code_url,omitempty"`
@@ -44,6 +46,16 @@ type document struct {
 	ImageLabel         string `json:"image_label,omitempty"`
 	VersionDescription string `json:"version_description,omitempty"`
 	Pinned             bool   `json:"pinned,omitempty"`
+}
+
+// imageDocument is a faas.Image.
+type imageDocument struct {
+	Ref        string   `json:"ref"`
+	Command    []string `json:"command,omitempty"`
+	Args       []string `json:"args,omitempty"`
+	WorkingDir string   `json:"working_dir,omitempty"`
+	UID        int      `json:"uid,omitempty"`
+	GID        int      `json:"gid,omitempty"`
 }
 
 // encode gives the document of a function version.
@@ -56,7 +68,7 @@ func encode(f *faas.Function) (string, error) {
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
-		Dependencies: s.Dependencies, Carried: s.Carried,
+		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
 	})
@@ -79,7 +91,7 @@ func decode(text string, f *faas.Function) error {
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
-		Dependencies: d.Dependencies, Carried: d.Carried,
+		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource
 	f.ImageLabel, f.VersionDescription, f.Pinned = d.ImageLabel, d.VersionDescription, d.Pinned

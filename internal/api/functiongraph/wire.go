@@ -110,10 +110,11 @@ func (a *api) decodeCode(body []byte) (control.CodeUpdate, error) {
 	if err != nil {
 		return control.CodeUpdate{}, err
 	}
+	image, err := imageOf(&q.carriedJSON)
 	return control.CodeUpdate{
 		Code:         fromCode(q.CodeType, q.CodeFilename, q.CodeURL, q.FuncCode),
-		Dependencies: q.DependVersionList, Carried: carried,
-	}, nil
+		Dependencies: q.DependVersionList, Image: image, Carried: carried,
+	}, err
 }
 
 func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
@@ -126,6 +127,9 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 		TmpMB: q.EphemeralStorage, InitHandler: q.InitializerHandler, InitTimeoutSec: q.InitializerTimeout,
 		UserData: q.UserData, EncryptedUserData: q.EncryptedUserData, DynamicMemory: q.EnableDynamicMemory,
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
+	}
+	if set.Image, err = imageOf(&q.carriedJSON); err != nil {
+		return control.Settings{}, err
 	}
 	if q.StrategyConfig != nil {
 		set.MaxInstances, set.RequestsPer = q.StrategyConfig.Concurrency, q.StrategyConfig.ConcurrentNum
