@@ -17,7 +17,8 @@ PROGRAMS := $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 INIT     := internal/sandbox/native/init
 INITBIN  := internal/sandbox/native/initbin/hanshu-init-$(GOARCH)
 WASM     := internal/lang/wasm/worker
-WASMBIN  := internal/lang/wasm/workerbin/hanshu-wasm-$(GOARCH)
+ADAPTORS := gorpc web
+ADAPTOR  := internal/lang/adaptor
 LINT     := .cache/bin/golangci-lint-v2.15.0
 
 .PHONY: help
@@ -33,13 +34,19 @@ build: ## build the programs into bin
 	@test/deps.sh build
 	@$(MAKE) --no-print-directory init $(PROGRAMS)
 
-# The first process of a sandbox, and the worker of the WASM runtime. They are embedded in the server, so they are built before
-# everything that compiles the server, tests included. Go's own cache knows when there is nothing to do.
+# The first process of a sandbox, the workers of functions that bring an executable, and that of the WASM runtime. They are embedded
+# in the server, so they are built before everything that compiles the server, tests included. Go's own cache knows when there is
+# nothing to do.
 .PHONY: init
 init:
 	@mkdir -p $(dir $(INITBIN))
 	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(INITBIN) ./$(INIT)
-	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(WASMBIN) ./$(WASM)
+	@for name in $(ADAPTORS); do \
+	  mkdir -p $(ADAPTOR)/adaptorbin/$$name-$(GOARCH); \
+	  GOOS=linux $(STATIC) -ldflags="-s -w" -o $(ADAPTOR)/adaptorbin/$$name-$(GOARCH)/adaptor ./$(ADAPTOR)/$$name || exit 1; \
+	done
+	@mkdir -p $(ADAPTOR)/adaptorbin/wasm-$(GOARCH)
+	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(ADAPTOR)/adaptorbin/wasm-$(GOARCH)/adaptor ./$(WASM)
 
 .PHONY: $(PROGRAMS)
 $(PROGRAMS): bin/%: init
@@ -84,4 +91,4 @@ fuzz: init ## run each fuzz target for FUZZTIME (5s)
 
 .PHONY: clean
 clean: ## remove what the build and the tests left, but not a server's data
-	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* internal/lang/wasm/workerbin/hanshu-wasm-* test/node/node_modules
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(ADAPTOR)/adaptorbin/*-* test/node/node_modules

@@ -210,6 +210,9 @@ func (d *deployment) filename() string { return d.want.Name + ".zip" }
 func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 	w := d.want
 	if w.Runtime == "" {
+		if d.src.handler == bootstrapName {
+			return nil, usagef("there is a bootstrap in %s; say --runtime Custom if it asks for requests, --runtime http if it is a web server", d.src.path)
+		}
 		if d.src.language.prefix == "" {
 			return nil, usagef("there is no index.py or index.js in %s; say --runtime and --handler", d.src.path)
 		}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,11 +28,12 @@ name, package, description, runtime, handler, initializer_handler, initializer_t
 It changes nothing that is there. Without --runtime it takes the newest Python that the server has, or this machine where no server
 can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 		Example: `  hanshu new hello
-  hanshu new hello --runtime Node.js18.15`,
+  hanshu new hello --runtime Node.js18.15
+  hanshu new site --runtime http`,
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), c, args[0], runtime) },
 	}
-	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15 or PHP8.3; 'hanshu runtimes' lists them")
+	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15, PHP8.3, Go1.x, Custom or http; 'hanshu runtimes' lists them")
 	return cmd
 }
 
@@ -40,6 +43,37 @@ type language struct{ prefix, ending string }
 func languages() []language {
 	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}}
 }
+
+// example is how a function begins.
+type example struct {
+	from    string            // folder in examples; "" for that of the languages that take source
+	files   []string          // to copy
+	more    map[string]string // further files: name -> text
+	handler string
+	build   string // to be run in the folder before deploy; "" for nothing
+}
+
+// exampleOf finds the example for a runtime name.
+func exampleOf(runtime string) (example, bool) {
+	switch runtime {
+	case "Custom", "http":
+		return example{from: strings.ToLower(runtime) + "/", files: []string{bootstrapName}, handler: bootstrapName}, true
+	case "Go1.x":
+		return example{
+			from: "golang/", files: []string{"main.go"}, handler: "main", build: "CGO_ENABLED=0 GOOS=linux go build -o main .",
+			more: map[string]string{"go.mod": "module function\n\ngo 1.21\n", ignoreName: "*.go\ngo.mod\n"},
+		}, true
+	}
+	for _, l := range languages() {
+		if _, ok := runtimeVersion(runtime, l.prefix); ok {
+			return example{files: []string{"index" + l.ending}, handler: "index.handler"}, true
+		}
+	}
+	return example{}, false
+}
+
+// bootstrapName is the executable of a function that brings its runtime.
+const bootstrapName = "bootstrap"
 
 func runNew(ctx context.Context, c *cli, name, runtime string) error {
 	if err := checkName(name); err != nil {
@@ -51,16 +85,11 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 			return err
 		}
 	}
-	ending := ""
-	for _, l := range languages() {
-		if _, ok := runtimeVersion(runtime, l.prefix); ok {
-			ending = l.ending
-		}
+	e, ok := exampleOf(runtime)
+	if !ok {
+		return usagef("there is no example for runtime %.60q; take one of Python, Node.js, PHP, Go1.x, Custom or http", runtime)
 	}
-	if ending == "" {
-		return usagef("there is no example for runtime %.60q; take one of Python, Node.js or PHP", runtime)
-	}
-	files, err := writeExample(name, runtime, "index"+ending)
+	files, err := e.write(name, runtime)
 	if err != nil {
 		return err
 	}
@@ -68,7 +97,11 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 		c.printJSON(map[string]any{"name": name, "folder": name, "runtime": runtime, "files": files})
 		return nil
 	}
-	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, c.self("deploy", name))
+	next := c.self("deploy", name)
+	if e.build != "" {
+		next = "(cd " + name + " && " + e.build + ") && " + next
+	}
+	c.printf("Made %s for %s.\nNext: %s\n", strings.Join(files, " and "), runtime, next)
 	return nil
 }
 
@@ -86,38 +119,52 @@ func (c *cli) defaultRuntime(ctx context.Context, prefix string) (string, error)
 	return "", usagef("no %s was found; 'hanshu runtimes' says what to install", prefix)
 }
 
-// writeExample makes the folder and its files, and leaves nothing behind when it cannot.
-func writeExample(folder, runtime, source string) ([]string, error) {
+// write makes the folder and its files, and leaves nothing behind when it cannot.
+func (e example) write(folder, runtime string) ([]string, error) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, usagef("%s is there already, and is left as it is", folder)
 		}
 		return nil, err
 	}
-	files, err := fillExample(folder, runtime, source)
+	files, err := e.fill(folder, runtime)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return files, nil
 }
 
-func fillExample(folder, runtime, source string) ([]string, error) {
-	code, err := examples.ReadFile("examples/" + source)
-	if err != nil {
-		return nil, err
-	}
+func (e example) fill(folder, runtime string) ([]string, error) {
 	described, err := json.MarshalIndent(manifest{
-		Name: folder, Runtime: runtime, Handler: "index.handler", MemorySize: defaultMemory, Timeout: defaultTimeout,
+		Name: folder, Runtime: runtime, Handler: e.handler, MemorySize: defaultMemory, Timeout: defaultTimeout,
 		UserData: map[string]string{"GREETING": "Hello"},
 	}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	files := []string{filepath.Join(folder, source), filepath.Join(folder, manifestName)}
-	for i, text := range [][]byte{code, append(described, '\n')} {
-		if err := os.WriteFile(files[i], text, 0o644); err != nil {
+	var files []string
+	add := func(name, text string) error {
+		mode := fs.FileMode(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		files = append(files, filepath.Join(folder, name))
+		return os.WriteFile(files[len(files)-1], []byte(text), mode)
+	}
+	for _, name := range e.files {
+		code, err := examples.ReadFile("examples/" + e.from + name)
+		if err == nil {
+			err = add(name, string(code))
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	return files, nil
+	for _, name := range slices.Sorted(maps.Keys(e.more)) {
+		if err := add(name, e.more[name]); err != nil {
+			return nil, err
+		}
+	}
+	err = add(manifestName, string(described)+"\n")
+	return files, err
 }

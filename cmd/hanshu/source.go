@@ -66,7 +66,8 @@ func (s *source) readFolder(m *meter) error {
 	return err
 }
 
-// recognise finds the language by a single file's ending, or by index.* in a package.
+// recognise finds the language by a single file's ending, or by index.* in a package. What
+// a bootstrap is for, its owner has to say.
 func (s *source) recognise(ending string) {
 	for _, l := range languages() {
 		if ending == l.ending && s.handler != "" {
@@ -74,6 +75,9 @@ func (s *source) recognise(ending string) {
 		} else if s.handler == "" && slices.Contains(s.files, "index"+l.ending) {
 			s.language, s.handler = l, "index.handler"
 		}
+	}
+	if s.handler == "" && slices.Contains(s.files, bootstrapName) {
+		s.handler = bootstrapName
 	}
 }
 

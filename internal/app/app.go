@@ -146,7 +146,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	})
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
-		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, IdleTimeout: s.cfg.IdleTimeout,
+		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, IdleTimeout: s.cfg.IdleTimeout,
 		Log: s.log, Metrics: counters,
 	})
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)

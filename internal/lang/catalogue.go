@@ -160,8 +160,8 @@ func missing(l *Language, name, version string) error {
 // withheld are the runtime names of FunctionGraph (reference, "Conventions") that no language here serves.
 func withheld() []string {
 	return []string{
-		"Java8", "Java11", "Java17", "Java21", "Go1.8", "Go1.x",
+		"Java8", "Java11", "Java17", "Java21", "Go1.8",
 		"C#(.NET Core 2.0)", "C#(.NET Core 2.1)", "C#(.NET Core 3.1)", "C#(.NET Core 6.0)", "Cangjie1.0",
-		"Custom", "http", "Custom Image",
+		"Custom Image",
 	}
 }

@@ -62,7 +62,7 @@ func TestResolveRefuses(t *testing.T) {
 		"Node.js10.16": {faas.CodeUnsupported, "past its end of life"},
 		"Java8":        {faas.CodeUnsupported, "runtime Java8 is not available in this release"},
 		"Custom Image": {faas.CodeUnsupported, "not available in this release"},
-		"http":         {faas.CodeUnsupported, "not available in this release"},
+		"Go1.8":        {faas.CodeUnsupported, "not available in this release"},
 		"Node.js20.15": {faas.CodeInvalid, "not known"}, // neither a name in this catalogue nor installed
 		"Python3.11":   {faas.CodeInvalid, "not known"},
 		"Python3":      {faas.CodeInvalid, "not known"},

@@ -33,6 +33,8 @@ type Language struct {
 	Find func(ctx context.Context, dirs []string) []Install
 	// Command starts the bootstrap that lies in a folder (RuntimeRoot/<ID> in a sandbox) under an interpreter.
 	Command func(install Install, bootstrap string) []string
+	// HTTP tells that a worker can hand out connections to the function (FrameDial): it serves HTTP by itself.
+	HTTP bool
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
 	// Bootstrap holds the files placed at RuntimeRoot/<ID>.

@@ -187,7 +187,7 @@ func (p *Pool) runCompiler(ctx context.Context, rt lang.Runtime, f *faas.Functio
 		box.Control().Close()
 	}()
 	defer context.AfterFunc(ctx, box.Kill)()
-	load := loadOf(f, memoryMB, box.Path(lang.CodeRoot), nil)
+	load := loadOf(f, p.cfg.Region, memoryMB, box.Path(lang.CodeRoot), nil)
 	load.Compile = true
 	c := &compiler{conn: box.Control(), in: bufio.NewReader(box.Control())}
 	err = c.begin(load)

@@ -36,6 +36,11 @@ type instance struct {
 	box      sandbox.Instance
 	conn     net.Conn
 	reader   *bufio.Reader
+	turn     sync.Mutex  // one at a time on the control socket
+	gifts    *giftReader // below reader where connections come with frames; nil where none do
+	number   int64
+	region   string
+	callers  connections
 	output   *output
 	seq      uint32
 	frame    []byte // buffer for what is sent
@@ -140,7 +145,8 @@ func (p *Pool) startBox(spec sandbox.Spec, rt lang.Runtime, release func()) (*in
 		release()
 		return nil, err
 	}
-	in := &instance{box: box, conn: box.Control(), reader: bufio.NewReaderSize(box.Control(), 4<<10), output: out, release: release, notice: rt.Notice()}
+	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region}
+	in.openReader(rt.Language.HTTP)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()
@@ -210,7 +216,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	_ = in.conn.SetDeadline(begun.Add(budget))
 	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
 	defer burst.Stop()
-	load := loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
+	load := loadOf(f, g.pool.cfg.Region, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
 	if in.compiled {
 		load.Compiled = in.box.Path(lang.CompiledRoot)
 	}
@@ -253,7 +259,7 @@ func initTimeout(f *faas.Function) *faas.Failure {
 	return failure
 }
 
-func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
+func loadOf(f *faas.Function, region string, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
 	data, _ := json.Marshal(variables) // strings only
 	seconds := int(f.Spec.Timeout / time.Second)
 	env := maps.Clone(variables)
@@ -270,7 +276,7 @@ func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[strin
 		"RUNTIME_MAX_RESP_BODY_SIZE":  strconv.Itoa(faas.MaxResultBytes), "RUNTIME_MAX_REQUEST_BODY_SIZE": strconv.Itoa(faas.MaxEventBytes),
 	})
 	return lang.Load{
-		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler, ProjectID: f.Project,
+		CodeRoot: codeRoot, Region: region, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler, ProjectID: f.Project,
 		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
 		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
 		MaxResult: faas.MaxResultBytes,
@@ -282,6 +288,8 @@ const maxFrame = faas.MaxResultBytes + 256<<10
 
 // call runs one call and says what became of the instance.
 func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
+	in.turn.Lock()
+	defer in.turn.Unlock()
 	in.seq++
 	begun := time.Now()
 	deadline := begun.Add(timeout)
@@ -362,6 +370,13 @@ func (in *instance) reported(frame lang.Frame) *faas.Failure {
 	if err != nil {
 		return in.broken(err)
 	}
+	if kind == lang.FailExit {
+		in.box.Kill()
+		<-in.box.Done()
+		if in.box.Exit().OOM {
+			return in.outOfMemory()
+		}
+	}
 	return &faas.Failure{
 		Code: code, Type: firstBytes(failure.Type, 200), Message: firstBytes(failure.Message, maxMessage), Stack: lastLines(failure.Stack, maxStack),
 	}
@@ -419,8 +434,7 @@ func (in *instance) fate(err error) *faas.Failure {
 	failure := &faas.Failure{Code: faas.CodeExit, Type: "RuntimeExit"}
 	switch {
 	case exit.OOM:
-		failure.Code, failure.Type = faas.CodeMemory, "OutOfMemory"
-		failure.Message = fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB)
+		return in.outOfMemory()
 	case !byItself:
 		failure.Message = "the function closed its control channel"
 	case exit.Signal != "":
@@ -429,6 +443,13 @@ func (in *instance) fate(err error) *faas.Failure {
 		failure.Message = fmt.Sprintf("the function's process exited with code %d", exit.Code)
 	}
 	return failure
+}
+
+func (in *instance) outOfMemory() *faas.Failure {
+	return &faas.Failure{
+		Code: faas.CodeMemory, Type: "OutOfMemory",
+		Message: fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB),
+	}
 }
 
 func timedOut(what string, limit time.Duration) *faas.Failure {
@@ -472,6 +493,7 @@ func (in *instance) retire() {
 	in.retired.Do(func() {
 		in.box.Kill()
 		in.conn.Close()
+		in.callers.close()
 		in.box.Output().Close()
 	})
 }

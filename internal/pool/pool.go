@@ -52,6 +52,7 @@ type Config struct {
 	Variables Variables
 	Languages []*lang.Language
 	StateDir  string // below it lie the bootstrap files of languages, and what they made of packages ahead of calls
+	Region    string // told to functions that serve HTTP
 
 	MaxInstances int           // of all functions together; 1000
 	MaxQueue     int           // calls waiting for one function; 10,000
@@ -68,6 +69,7 @@ type Pool struct {
 	bootstrap map[string]string // language id -> folder on the host
 	starts    chan struct{}     // bounds the starts under way
 	instances atomic.Int64
+	started   atomic.Int64   // instances ever, for their numbers
 	calls     sync.WaitGroup // calls under way
 	work      sync.WaitGroup // starts, retirements and instances
 	evicting  atomic.Bool
@@ -134,6 +136,9 @@ func setDefault[T comparable](value *T, def T) {
 // Start lays down the bootstrap files and begins to retire idle instances.
 func (p *Pool) Start(context.Context) error {
 	for _, l := range p.cfg.Languages {
+		if l.Bootstrap == nil {
+			continue // it is not in this program, so that none of its runtimes resolves
+		}
 		dir := filepath.Join(p.cfg.StateDir, l.ID)
 		if err := layDown(l.Bootstrap, dir); err != nil {
 			return fmt.Errorf("lay down %s: %w", l.ID, err)
@@ -217,6 +222,11 @@ func (p *Pool) killAll() {
 
 // Run runs one call. See invoke.Runner.
 func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) (*faas.Result, error) {
+	return p.run(ctx, f, call, nil)
+}
+
+// run runs a call, or has talk speak with an instance where it is not nil.
+func (p *Pool) run(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error) {
 	if f.Spec.MaxInstances == 0 {
 		return nil, faas.Errorf(faas.CodeDisabled, "function", "the function is switched off (concurrency is 0)")
 	}
@@ -226,7 +236,7 @@ func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) 
 		if err != nil {
 			return nil, err
 		}
-		res, err := p.attempt(ctx, g, call, begun)
+		res, err := p.attempt(ctx, g, call, talk, begun)
 		if err != errAgain {
 			return res, err
 		}
@@ -235,7 +245,7 @@ func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) 
 
 // attempt runs a call in a group. errAgain asks for another attempt: the group is outdated, or the warm instance it gave
 // had ended before it took the call. Each costs an instance or a group, so attempts end.
-func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begun time.Time) (*faas.Result, error) {
+func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk func(faas.Backend) error, begun time.Time) (*faas.Result, error) {
 	defer p.calls.Done()
 	timeout := g.function.Spec.Timeout
 	l, err := g.lease(ctx, call.QueueBy, call.Deadline.Add(-timeout))
@@ -248,7 +258,13 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begu
 		return &res, nil
 	}
 	started := time.Now()
-	res, state := l.instance.call(call, timeout)
+	var res *faas.Result
+	var state liveness
+	if talk == nil {
+		res, state = l.instance.call(call, timeout)
+	} else {
+		res, state = l.instance.exchange(ctx, g.function, call, talk)
+	}
 	if state == untouched && !l.cold {
 		g.lose(l.instance)
 		return nil, errAgain

@@ -3,6 +3,10 @@ package all
 
 import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/lang/adaptor/adaptorbin"
+	"github.com/hanshu-faas/hanshu/internal/lang/custom"
+	"github.com/hanshu-faas/hanshu/internal/lang/golang"
+	"github.com/hanshu-faas/hanshu/internal/lang/httpfn"
 	"github.com/hanshu-faas/hanshu/internal/lang/node"
 	"github.com/hanshu-faas/hanshu/internal/lang/php"
 	"github.com/hanshu-faas/hanshu/internal/lang/python"
@@ -11,5 +15,11 @@ import (
 
 // All gives every language, in the order in which people are shown them.
 func All() []*lang.Language {
-	return []*lang.Language{python.Language(), node.Language(), php.Language(), wasm.Language()}
+	return []*lang.Language{
+		python.Language(), node.Language(), php.Language(),
+		golang.Language(adaptorbin.Files(adaptorbin.Go)),
+		custom.Language(adaptorbin.Files(adaptorbin.Web)),
+		httpfn.Language(adaptorbin.Files(adaptorbin.Web)),
+		wasm.Language(adaptorbin.Files(adaptorbin.WASM)),
+	}
 }

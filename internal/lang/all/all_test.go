@@ -3,6 +3,7 @@ package all
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,16 +65,25 @@ func TestNames(t *testing.T) {
 }
 
 func TestSourceFile(t *testing.T) {
-	for handler, want := range map[string][3]string{
-		"index.handler":     {"index.py", "index.js", "index.php"},
-		"src/index.handler": {"src/index.py", "src/index.js", "src/index.php"},
-		"pkg.mod.handler":   {"pkg/mod.py", "pkg.mod.js", "pkg.mod.php"},
+	for handler, want := range map[string]map[string]string{
+		"index.handler":     {"python": "index.py", "node": "index.js", "php": "index.php"},
+		"src/index.handler": {"python": "src/index.py", "node": "src/index.js", "php": "src/index.php"},
+		"pkg.mod.handler":   {"python": "pkg/mod.py", "node": "pkg.mod.js", "php": "pkg.mod.php"},
+		"main":              {"golang": "main"},
+		"bootstrap":         {"golang": "bootstrap", "custom": "bootstrap", "http": "bootstrap"},
 	} {
-		for i, l := range All()[:len(want)] {
-			require.NoError(t, l.CheckHandler("handler", handler))
-			require.Equal(t, want[i], l.SourceFile(handler))
+		for _, l := range All() {
+			if file := want[l.ID]; file != "" {
+				require.NoError(t, l.CheckHandler("handler", handler))
+				require.Equal(t, file, l.SourceFile(handler))
+			}
 		}
 	}
+}
+
+// Benchmarks run the languages that take source text.
+func withSource(sources map[string]map[string]string) []*lang.Language {
+	return slices.DeleteFunc(All(), func(l *lang.Language) bool { return sources[l.ID] == nil })
 }
 
 func BenchmarkEcho(b *testing.B) {
@@ -83,10 +93,7 @@ func BenchmarkEcho(b *testing.B) {
 		"node":   {"index.js": "exports.handler = async (event) => event;\n"},
 		"php":    {"index.php": "<?php\nfunction handler($event, $context) { return $event; }\n"},
 	}
-	for _, l := range All() {
-		if sources[l.ID] == nil {
-			continue
-		}
+	for _, l := range withSource(sources) {
 		b.Run(l.ID, func(b *testing.B) {
 			w := langtest.Start(b, l, installs(b, l)[0], langtest.Bootstrap(b, l))
 			require.NoError(b, w.Load(langtest.Example(langtest.Write(b, sources[l.ID]))).Err)
@@ -115,10 +122,7 @@ func BenchmarkStart(b *testing.B) {
 		"node":   {"index.js": "exports.handler = async (event) => event;\n"},
 		"php":    {"index.php": "<?php\nfunction handler($event, $context) { return $event; }\n"},
 	}
-	for _, l := range All() {
-		if sources[l.ID] == nil {
-			continue
-		}
+	for _, l := range withSource(sources) {
 		b.Run(l.ID, func(b *testing.B) {
 			in, dir, load := installs(b, l)[0], langtest.Bootstrap(b, l), langtest.Example(langtest.Write(b, sources[l.ID]))
 			for b.Loop() {

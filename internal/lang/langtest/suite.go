@@ -1,6 +1,7 @@
 package langtest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,9 @@ import (
 type Case struct {
 	Name    string
 	Sources map[string]map[string]string // Language.ID -> path -> text
-	Load    func(*lang.Load)             // changes the load that Example makes; may be nil
+	// Executables are the languages (Language.ID) for which Executable is the function.
+	Executables []string
+	Load        func(*lang.Load) // changes the load that Example makes; may be nil
 	// Check gets a worker that has answered its load with loaded.
 	Check func(t *testing.T, w *Worker, loaded Reply)
 }
@@ -59,12 +62,18 @@ func Run(t *testing.T, l *lang.Language, in lang.Install) {
 	ran := 0
 	for _, c := range Cases() {
 		files, ok := c.Sources[l.ID]
-		if !ok {
+		executable := slices.Contains(c.Executables, l.ID)
+		if !ok && !executable {
 			continue
 		}
 		ran++
 		t.Run(c.Name, func(t *testing.T) {
-			load := Example(Write(t, files))
+			l, load := l, lang.Load{}
+			if executable {
+				l, load = prepareExecutable(t, l)
+			} else {
+				load = Example(Write(t, files))
+			}
 			if c.Load != nil {
 				c.Load(&load)
 			}
@@ -77,7 +86,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install) {
 
 // Cases is the whole suite.
 func Cases() []Case {
-	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases(), wasmCases())
+	return concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases(), pythonCases(), nodeCases(), phpCases(), executableCases(), wasmCases())
 }
 
 func concat(lists ...[]Case) []Case {

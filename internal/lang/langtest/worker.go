@@ -28,17 +28,18 @@ const Patience = 30 * time.Second
 
 // Worker is a bootstrap that runs, with its socket and its output.
 type Worker struct {
-	t      testing.TB
-	cmd    *exec.Cmd
-	conn   net.Conn
-	in     *bufio.Reader
-	out    []byte // reused for frames that are sent
-	buf    []byte // reused for frames that are read
-	seq    uint32
-	lines  chan string
-	pipe   *os.File // the writing end of the output
-	exited chan struct{}
-	closed sync.Once
+	t        testing.TB
+	language string // Language.ID
+	cmd      *exec.Cmd
+	conn     net.Conn
+	in       *bufio.Reader
+	out      []byte // reused for frames that are sent
+	buf      []byte // reused for frames that are read
+	seq      uint32
+	lines    chan string
+	pipe     *os.File // the writing end of the output
+	exited   chan struct{}
+	closed   sync.Once
 }
 
 // Reply is what a worker answers to a load or a call. Its Body is the caller's to keep.
@@ -55,22 +56,29 @@ func Bootstrap(t testing.TB, l *lang.Language) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), l.ID)
 	require.NoError(t, os.CopyFS(dir, l.Bootstrap))
-	programs, err := filepath.Glob(filepath.Join(dir, "hanshu-*"))
-	require.NoError(t, err)
-	for _, program := range programs { // an embedded file has no mode
-		require.NoError(t, os.Chmod(program, 0o755))
+	if adaptor := filepath.Join(dir, lang.Adaptor); fileExists(adaptor) {
+		require.NoError(t, os.Chmod(adaptor, 0o755)) // embedded files have no modes
 	}
 	return dir
 }
 
-// Write lays files (path -> text) into a new folder of the test and gives the folder.
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Write lays files (path -> text) into a new folder of the test and gives the folder. What begins like a program is executable.
 func Write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(text, "\x7fELF") || strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		require.NoError(t, os.WriteFile(path, []byte(text), mode))
 	}
 	return dir
 }
@@ -84,7 +92,7 @@ func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *W
 	require.NoError(t, err)
 
 	args := l.Command(in, bootstrap)
-	w := &Worker{t: t, cmd: exec.Command(args[0], args[1:]...), conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
+	w := &Worker{t: t, language: l.ID, cmd: exec.Command(args[0], args[1:]...), conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
 	w.in = bufio.NewReaderSize(ours, 64<<10)
 	w.cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/tmp"}, l.Env...)
 	w.cmd.Dir = "/"
@@ -161,14 +169,30 @@ func (w *Worker) exchange(frame []byte, seq uint32) Reply {
 	if _, err := w.conn.Write(frame); err != nil {
 		return Reply{Err: err}
 	}
+	r := w.Next()
+	if r.Err == nil && r.Frame.Seq != seq {
+		return Reply{Err: fmt.Errorf("answer to call %d, not %d", r.Frame.Seq, seq)}
+	}
+	return r
+}
+
+// Begin sends a call and gives its sequence number; Next waits for an answer to any.
+func (w *Worker) Begin(event, requestID string) uint32 {
+	w.t.Helper()
+	w.seq++
+	require.NoError(w.t, w.conn.SetDeadline(time.Now().Add(Patience)))
+	_, err := w.conn.Write(lang.AppendCall(nil, w.seq, time.Now().Add(time.Minute), requestID, lang.CallExtra{}, []byte(event)))
+	require.NoError(w.t, err)
+	return w.seq
+}
+
+// Next waits for the next answer.
+func (w *Worker) Next() Reply {
 	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
 	if err != nil {
 		return Reply{Err: err}
 	}
 	r := Reply{Frame: f}
-	if f.Seq != seq {
-		return Reply{Err: fmt.Errorf("answer to call %d, not %d", f.Seq, seq)}
-	}
 	switch f.Type {
 	case lang.FrameResult:
 		r.PeakKiB, r.Err = f.PeakKiB()

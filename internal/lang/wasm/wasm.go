@@ -1,57 +1,45 @@
 // Package wasm runs WebAssembly modules that are WASI commands (preview 1), each call in a fresh instance.
 //
-// It names the worker, a program of this project that `make build` puts into workerbin. It must not know how a process is isolated, nor
-// anything of the engine that the worker uses but its version.
+// The worker is a program of this project, in the folder worker. This package must not know how a process is isolated, nor anything
+// of the engine that the worker uses but its version.
 package wasm
 
 import (
 	"context"
-	"embed"
 	"io/fs"
-	"path"
 	"regexp"
-	"runtime"
 	"unicode/utf8"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed workerbin
-var files embed.FS
-
 // engineVersion is that of github.com/tetratelabs/wazero in the worker.
 const engineVersion = "1.12.0"
 
-// program is the worker among the bootstrap files.
-const program = "hanshu-wasm-" + runtime.GOARCH
-
-// Language is WebAssembly. Its contract is this project's own: docs/WASM.md.
-func Language() *lang.Language {
-	bootstrap, err := fs.Sub(files, "workerbin")
-	if err != nil {
-		panic(err) // never: the folder is embedded
-	}
+// Language is WebAssembly. Its contract is this project's own: docs/WASM.md. files holds the worker; nil where this program was built
+// without it.
+func Language(files fs.FS) *lang.Language {
 	return &lang.Language{
 		ID:           "wasm",
 		Title:        "WebAssembly",
 		Names:        []string{"WASM"},
-		Debian:       func(string) string { return "a hanshu that was built with `make build`" },
-		Find:         func(context.Context, []string) []lang.Install { return find(bootstrap) },
-		Command:      func(_ lang.Install, dir string) []string { return []string{path.Join(dir, program)} },
-		Bootstrap:    bootstrap,
+		Debian:       func(string) string { return "a hanshu that was built by `make build`" },
+		Find:         func(context.Context, []string) []lang.Install { return find(files) },
+		Command:      lang.AdaptorCommand(),
+		Bootstrap:    files,
 		CheckHandler: checkHandler,
 		SourceFile:   func(handler string) string { return handler },
 		Compiles:     true,
 	}
 }
 
-// find gives the one install there is, where the server was built with its worker.
-func find(bootstrap fs.FS) []lang.Install {
-	if _, err := fs.Stat(bootstrap, program); err != nil {
+// find gives the one install there is, with the version of the engine in it.
+func find(files fs.FS) []lang.Install {
+	if files == nil {
 		return nil
 	}
-	return []lang.Install{{Path: "built in", Version: engineVersion}}
+	return []lang.Install{{Path: "(built in)", Version: engineVersion}}
 }
 
 // A path of plain names that ends with .wasm. No part begins with a dot, so none leads out.

@@ -14,13 +14,14 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/lang/adaptor/adaptorbin"
 	"github.com/hanshu-faas/hanshu/internal/lang/langtest"
 )
 
 // start gives a worker that has loaded a module, or the failure to.
 func start(t testing.TB, module []byte, change func(*lang.Load)) (*langtest.Worker, langtest.Reply) {
 	t.Helper()
-	l := Language()
+	l := Language(adaptorbin.Files(adaptorbin.WASM))
 	found := l.Find(t.Context(), nil)
 	require.NotEmpty(t, found, "the worker is not built: run `make build`")
 	load := langtest.Example(langtest.Write(t, map[string]string{"index.wasm": string(module), "data.txt": "data"}))
