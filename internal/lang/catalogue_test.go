@@ -61,7 +61,7 @@ func TestResolveRefuses(t *testing.T) {
 		"Node.js18.15": {faas.CodeUnsupported, "Node.js18.15 needs Node.js 18, which is not installed on this host; install nodejs 18.15"},
 		"Node.js10.16": {faas.CodeUnsupported, "past its end of life"},
 		"Java8":        {faas.CodeUnsupported, "runtime Java8 is not available in this release"},
-		"Custom Image": {faas.CodeUnsupported, "not available in this release"},
+		"Cangjie1.0":   {faas.CodeUnsupported, "not available in this release"},
 		"Go1.8":        {faas.CodeUnsupported, "not available in this release"},
 		"Node.js20.15": {faas.CodeInvalid, "not known"}, // neither a name in this catalogue nor installed
 		"Python3.11":   {faas.CodeInvalid, "not known"},
