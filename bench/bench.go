@@ -36,6 +36,7 @@ type bench struct {
 	echo   *place
 	langs  []*measured
 	goCold coldTimes
+	wasm   wasmTimes
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -103,6 +104,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	if err := b.weigh(); err != nil {
 		return nil, err
+	}
+	if err := b.freshInstances(ctx); err != nil {
+		return nil, fmt.Errorf("WASM: %w", err)
 	}
 	return b, b.cold(ctx, opts.cold)
 }

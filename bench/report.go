@@ -39,6 +39,8 @@ type aim struct {
 func aims() map[string]aim {
 	return map[string]aim{
 		"Python warm, c=16, throughput": {ratio: true, atLeast: true, bound: 0.6},
+		lineWASMMedian:                  {bound: 0.3},
+		lineWASMTail:                    {bound: 1},
 		lineRSSReady:                    {bound: 60},
 		lineRSSLoaded:                   {bound: 60},
 	}

@@ -34,6 +34,7 @@ func (b *bench) rows() []row {
 	for _, m := range b.langs {
 		rows = append(rows, m.coldRows()...)
 	}
+	rows = append(rows, b.wasmRows()...)
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
 	rows = append(rows, b.memoryRows()...)
 	judge(rows, aims())
@@ -143,5 +144,5 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 			}
 		}
 	}
-	return wrong + b.goCold.Wrong, errors, cmp.Or(first, b.goCold.First)
+	return wrong + b.goCold.Wrong + b.wasm.calls.Wrong, errors, cmp.Or(first, b.goCold.First, b.wasm.calls.First)
 }

@@ -40,11 +40,13 @@ func readSource(c *cli, path string) (*source, error) {
 		err = s.readFolder(m)
 	case strings.EqualFold(ending, ".zip"):
 		s.bundle, err = openZip(path)
-	case slices.ContainsFunc(languages(), func(l language) bool { return l.ending == ending }):
-		s.bundle, err = packFile(path, m.add)
-		s.handler = s.name + ".handler"
 	default:
-		return nil, usagef("%s is no folder, .py, .js or .zip", path)
+		i := slices.IndexFunc(languages(), func(l language) bool { return l.ending == ending })
+		if i < 0 {
+			return nil, usagef("%s is no folder, .py, .js, .php, .wasm or .zip", path)
+		}
+		s.bundle, err = packFile(path, m.add)
+		s.handler = languages()[i].handler(s.name)
 	}
 	if err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func (s *source) recognise(ending string) {
 		if ending == l.ending && s.handler != "" {
 			s.language = l
 		} else if s.handler == "" && slices.Contains(s.files, "index"+l.ending) {
-			s.language, s.handler = l, "index.handler"
+			s.language, s.handler = l, l.handler("index")
 		}
 	}
 	if s.handler == "" && slices.Contains(s.files, bootstrapName) {

@@ -134,6 +134,18 @@ func life(t *testing.T, h *host) {
 	require.Contains(t, h.invoke(t, world, `{"do":"log"}`).Log, "second")
 }
 
+// TestDeploy deploys a module by the command line, which knows the runtime by the file's ending.
+func TestDeploy(t *testing.T) {
+	h := start(t, server.Options{})
+	file := filepath.Join(t.TempDir(), "hello.wasm")
+	require.NoError(t, os.WriteFile(file, langtest.WASMEcho(), 0o644))
+	_, err := h.server.Run(t.Context(), "--admin-file", filepath.Join(h.server.DataDir, "admin.json"), "deploy", file)
+	require.NoError(t, err)
+	out, err := h.server.Run(t.Context(), "--admin-file", filepath.Join(h.server.DataDir, "admin.json"), "invoke", "hello", "-d", `{"n":1}`)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"n":1}`, string(out))
+}
+
 func refused(t *testing.T, err error, says string) {
 	t.Helper()
 	var api *client.APIError

@@ -73,7 +73,7 @@ func (w *worker) serve() error {
 		case f.Type == lang.FrameLoad && w.module == nil:
 			err = w.become(f.Body)
 		case f.Type == lang.FrameCall && w.module != nil:
-			err = w.call(f)
+			go w.answer(f) // a server that sends one call at a time waits for it
 		default:
 			err = errOutOfTurn
 		}
@@ -99,7 +99,15 @@ func (w *worker) become(body []byte) error {
 	return w.send(lang.Frame{Type: lang.FrameLoaded})
 }
 
-// call runs one call and answers it.
+// answer sees a call through. A server that does not listen is gone.
+func (w *worker) answer(f lang.Frame) {
+	if err := w.call(f); err != nil {
+		fmt.Fprintln(os.Stderr, "the worker ended:", err)
+		os.Exit(1)
+	}
+}
+
+// call runs one call and answers it. Calls come at the same time.
 func (w *worker) call(f lang.Frame) error {
 	if w.load.Compile {
 		body, err := w.module.next()
