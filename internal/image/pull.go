@@ -56,7 +56,7 @@ func (s *Store) pull(ctx context.Context, ref name.Reference) (digest string, si
 	defer cancel()
 	bounded, stop := context.WithCancelCause(bounded)
 	defer stop(nil)
-	var who authn.Authenticator = authn.Anonymous
+	who := authn.Anonymous
 	if c, ok := s.cfg.Auth[ref.Context().RegistryStr()]; ok {
 		who = authn.FromConfig(c)
 	}
