@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -37,6 +39,8 @@ type bench struct {
 	langs  []*measured
 	goCold coldTimes
 	wasm   wasmTimes
+
+	executables *executables // nil before they are measured
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -81,7 +85,12 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	defer echo.stop()
 	b.echo = newPlace(to, echo.pid())
-	if b.server, err = startServer(ctx, opts.binary, dir); err != nil {
+	fake, err := layFake()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(fake)
+	if b.server, err = startServerWithFake(ctx, opts.binary, dir, fake); err != nil {
 		return nil, err
 	}
 	defer b.server.stop()
@@ -108,8 +117,14 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.freshInstances(ctx); err != nil {
 		return nil, fmt.Errorf("WASM: %w", err)
 	}
-	return b, b.cold(ctx, opts.cold)
+	if err := b.cold(ctx, opts.cold); err != nil {
+		return nil, err
+	}
+	return b, b.measureExecutables(ctx, dir)
 }
+
+// program is the file name of its interpreter.
+func (m *measured) program() string { return filepath.Base(m.runtime.Path) }
 
 func newPlace(t target, pid int) *place {
 	return &place{target: t, PID: pid, Samples: map[int][]sample{}}
@@ -131,14 +146,14 @@ func (b *bench) prepare(ctx context.Context, l language) (m *measured, stop func
 		}
 	}()
 	m.floor = newPlace(to, floor.pid())
-	if m.function, err = b.server.create(ctx, l, m.runtime.Name, "echo-"+l.Command); err != nil {
+	if m.function, err = b.server.create(ctx, l, m.runtime.Name, "echo-"+strings.ReplaceAll(l.Command, ".", "-")); err != nil {
 		return nil, nil, err
 	}
 	m.hanshu = newPlace(m.function, b.server.pid())
 	if err = b.callOnce(ctx, m.function); err != nil {
 		return nil, nil, err
 	}
-	m.firstPSS, err = workers(b.server.pid(), l.Command)
+	m.firstPSS, err = workers(b.server.pid(), m.program())
 	return m, floor.stop, err
 }
 
@@ -195,10 +210,10 @@ func (b *bench) weigh() (err error) {
 		return err
 	}
 	for _, m := range b.langs {
-		if m.floorPSS, err = workers(m.floor.PID, m.Command); err != nil {
+		if m.floorPSS, err = workers(m.floor.PID, m.program()); err != nil {
 			return err
 		}
-		if m.loadedPSS, err = workers(b.server.pid(), m.Command); err != nil {
+		if m.loadedPSS, err = workers(b.server.pid(), m.program()); err != nil {
 			return err
 		}
 	}

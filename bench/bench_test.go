@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 
 // TestMain lets the test binary stand for the bench's own programs, which the bench starts by its own path.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{commandLoad, commandEcho, commandFront, commandWorker}, os.Args[1]) {
+	if isFake() || len(os.Args) > 1 && slices.Contains([]string{commandLoad, commandEcho, commandFront, commandWorker}, os.Args[1]) {
 		main()
 		return
 	}
@@ -202,6 +203,7 @@ func TestEveryAimHasALine(t *testing.T) {
 	for _, l := range languages() {
 		b.langs = append(b.langs, &measured{language: l, floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)})
 	}
+	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	judged := 0
 	for _, r := range b.rows() {
 		if r.Verdict != "no target" {
@@ -224,8 +226,9 @@ func TestFaultsAreCounted(t *testing.T) {
 }
 
 func TestNewestRuntime(t *testing.T) {
-	list := []served{{"Go1.x", "exact", ""}, {"P3.6", "served", ""}, {"P3.9", "exact", ""}, {"P3.10", "exact", ""}, {"P3.12", "served", ""}, {"P4", "missing", ""}, {"Q1", "served", ""}}
-	for prefix, want := range map[string]string{"P3": "P3.10", "Q": "Q1", "P4": "", "R": ""} {
+	list := []served{{"Go1.x", "exact", ""}, {"P3.6", "served", ""}, {"P3.9", "exact", ""}, {"P3.10", "exact", ""}, {"P3.12", "served", ""}, {"P4", "missing", ""}, {"Q1", "served", ""},
+		{"S1", "exact", "/opt/s"}, {"S2", "exact", "/usr/bin/s2"}, {"S3", "exact", "/opt/s3"}}
+	for prefix, want := range map[string]string{"P3": "P3.10", "Q": "Q1", "S": "S2", "S3": "S3", "P4": "", "R": ""} {
 		got, ok := newest(list, prefix)
 		require.Equal(t, want, got.Name)
 		require.Equal(t, want != "", ok)
@@ -252,4 +255,33 @@ func TestFrames(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 	_, err = readFrame(strings.NewReader("\xff\xff\xff\xff"))
 	require.ErrorContains(t, err, "a frame of")
+}
+
+// TestServeFrames holds the worker without a language to what hanshu sends and expects.
+func TestServeFrames(t *testing.T) {
+	sent := appendHead(nil, frameLoad, 0, 0, 2)
+	sent = append(sent, "{}"...)
+	sent = appendHead(sent, frameCall, 7, 3, 5)
+	sent = append(sent, "abchello"...)
+	var got bytes.Buffer
+	require.NoError(t, serveFrames(bytes.NewReader(sent), &got))
+	want := appendHead(appendHead(nil, frameReady, 0, 0, 0), frameLoaded, 0, 0, 0)
+	want = appendHead(want, frameResult, 7, 4, 5)
+	require.Equal(t, want, got.Bytes()[:len(want)])
+	require.Positive(t, got.Bytes()[len(want)+2]|got.Bytes()[len(want)+1], "the peak of memory")
+	require.Equal(t, "hello", got.String()[len(want)+4:])
+	require.ErrorContains(t, serveFrames(bytes.NewReader(appendHead(nil, 9, 0, 0, 0)), io.Discard), "type 9")
+	require.Error(t, serveFrames(bytes.NewReader(sent[:20]), io.Discard))
+}
+
+// TestFakeIsFound starts the copy as hanshu does when it looks for interpreters.
+func TestFakeIsFound(t *testing.T) {
+	dir, err := layFake()
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, fakeName), "-d", "x=0", "-r", "echo PHP_VERSION;")
+	cmd.Env = []string{}
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	require.Equal(t, fakeVersion+".0\n"+dir+"\n", string(out))
 }

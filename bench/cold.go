@@ -102,7 +102,12 @@ func (b *bench) cold(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	var langs []*measured
 	for _, m := range b.langs {
+		if m.Bare {
+			continue
+		}
+		langs = append(langs, m)
 		if m.fresh, err = freshFunctions(ctx, b.server, m, n); err != nil {
 			return err
 		}
@@ -119,7 +124,7 @@ func (b *bench) cold(ctx context.Context, n int) error {
 		if err := b.goCold.spawn(ctx, []string{self, commandWorker}); err != nil {
 			return err
 		}
-		for _, m := range b.langs {
+		for _, m := range langs {
 			if err := m.cold.spawn(ctx, m.floorWorker(m.runtime.Path)); err != nil {
 				return err
 			}

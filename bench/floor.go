@@ -22,6 +22,9 @@ var workerPython string
 //go:embed worker.js
 var workerNode string
 
+//go:embed worker.php
+var workerPHP string
+
 // runEcho is the first floor: net/http that answers what it was sent. It prints its address and serves until it is ended.
 func runEcho(ctx context.Context, in *bufio.Reader, out io.Writer) error {
 	go endWithParent(in)

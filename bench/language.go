@@ -11,6 +11,7 @@ type language struct {
 	Prefix  string // of runtime names
 	Handler string
 	Source  string // of the function
+	Bare    bool   // no language: the interpreter is this program under its other name, and is not measured cold
 }
 
 func languages() []language {
@@ -19,11 +20,17 @@ func languages() []language {
 			Source: "def handler(event, context):\n    return event\n"},
 		{Title: "Node", Command: "node", Flag: "-e", Worker: workerNode, Prefix: "Node.js", Handler: "index.handler",
 			Source: "exports.handler = async (event, context) => event;\n"},
+		{Title: "PHP", Command: "php", Flag: "-r", Worker: workerPHP, Prefix: "PHP8", Handler: "index.handler",
+			Source: "<?php\nfunction handler($event, $context) { return $event; }\n"},
+		{Title: "Go frames", Command: fakeName, Prefix: "PHP" + fakeVersion, Handler: "index.handler", Source: "none", Bare: true},
 	}
 }
 
 // floorWorker is the command of the floor's worker under an interpreter.
 func (l language) floorWorker(interpreter string) []string {
+	if l.Bare {
+		return []string{interpreter, commandWorker}
+	}
 	return []string{interpreter, l.Flag, l.Worker}
 }
 

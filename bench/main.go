@@ -44,6 +44,9 @@ func dispatch(args []string) error {
 	if len(args) > 0 {
 		name = args[0]
 	}
+	if isFake() && name != commandWorker {
+		return runFake(args, os.Stdout)
+	}
 	switch name {
 	case commandLoad:
 		return runLoad(ctx, in, os.Stdout)

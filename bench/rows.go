@@ -32,10 +32,15 @@ func (b *bench) rows() []row {
 		rows = append(rows, b.warmRows(m)...)
 	}
 	for _, m := range b.langs {
-		rows = append(rows, m.coldRows()...)
+		if !m.Bare {
+			rows = append(rows, m.coldRows()...)
+		}
 	}
 	rows = append(rows, b.wasmRows()...)
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
+	if b.executables != nil {
+		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
+	}
 	rows = append(rows, b.memoryRows()...)
 	judge(rows, aims())
 	return rows
@@ -135,7 +140,15 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		wrong += m.cold.Wrong
 		first = cmp.Or(first, m.cold.First)
 	}
-	for _, p := range b.places() {
+	places := b.places()
+	if e := b.executables; e != nil {
+		places = append(places, e.warm, e.echo)
+		for _, t := range []coldTimes{e.goCold, e.custom} {
+			wrong += t.Wrong
+			first = cmp.Or(first, t.First)
+		}
+	}
+	for _, p := range places {
 		for _, samples := range p.Samples {
 			for _, s := range samples {
 				wrong += s.Wrong

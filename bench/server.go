@@ -40,15 +40,15 @@ type server struct {
 	begun   time.Duration // from the start of the process until it was ready
 }
 
-// startServer starts the program under a new data directory in dir and waits until it is ready.
-func startServer(ctx context.Context, binary, dir string) (*server, error) {
+// startServer starts the program in an environment, under a new data directory in dir, and waits until it is ready.
+func startServer(ctx context.Context, env []string, binary, dir string) (*server, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	began := time.Now()
-	p, err := start(ctx, os.Environ(), binary, "serve", "--listen", address, "--data-dir", data)
+	p, err := start(ctx, env, binary, "serve", "--listen", address, "--data-dir", data)
 	if err != nil {
 		return nil, fmt.Errorf("%w; `make build` makes it", err)
 	}
@@ -178,8 +178,9 @@ type served struct {
 	Path   string `json:"path"`   // of the interpreter
 }
 
-// runtime gives a runtime of a language that this host serves: the newest of those that are served by the version they name,
-// if there is one. The server lists them in the order of their versions.
+// runtime gives a runtime of a language that this host serves. Of those that are served by the version they name it takes the
+// system's own before any other, as one that somebody built here may lack the optimisations that take hours, and of several
+// the newest. The server lists them in the order of their versions.
 func (s *server) runtime(ctx context.Context, prefix string) (served, error) {
 	var list struct {
 		Runtimes []served `json:"runtimes"`
@@ -195,9 +196,9 @@ func (s *server) runtime(ctx context.Context, prefix string) (served, error) {
 }
 
 func newest(list []served, prefix string) (served, bool) {
-	for _, status := range []string{"exact", "served"} {
+	for _, want := range []struct{ status, below string }{{"exact", "/usr/bin/"}, {"exact", ""}, {"served", ""}} {
 		for _, r := range slices.Backward(list) {
-			if strings.HasPrefix(r.Name, prefix) && r.Status == status {
+			if strings.HasPrefix(r.Name, prefix) && r.Status == want.status && strings.HasPrefix(r.Path, want.below) {
 				return r, true
 			}
 		}

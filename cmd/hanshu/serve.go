@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -60,5 +61,11 @@ func serve(cmd *cobra.Command, c *cli, cfg config.Config, envErr error) error {
 	} else {
 		s.Banner(c.out, quote(c.name))
 	}
+	ballast := make([]byte, ballastBytes)
+	defer runtime.KeepAlive(ballast)
 	return s.Run(ctx)
 }
+
+// ballastBytes of memory are set aside and never touched, so they take no room. The collector lets garbage grow by as much as
+// is in use: what a small server uses would have it collect twenty times a second under load, a tenth of its processor time.
+const ballastBytes = 8 << 20

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -107,12 +106,12 @@ type Resource struct {
 // and be the principal's own scope where there is one. A project that does not exist is refused alike. The action decides
 // nothing as long as there are no roles.
 func (a *Auth) Can(ctx context.Context, p faas.Principal, action Action, r Resource) error {
-	no := faas.Errorf(faas.CodeForbidden, "project", "you have no right to %s in project %.64q", action, r.ProjectID)
-	if p.DomainID == "" || r.ProjectID == "" || cmp.Or(p.ProjectID, r.ProjectID) != r.ProjectID {
-		return no
-	}
-	if p.ProjectID == r.ProjectID {
+	if p.DomainID != "" && r.ProjectID != "" && p.ProjectID == r.ProjectID {
 		return nil // Authenticate saw it exist, in this domain
+	}
+	no := faas.Errorf(faas.CodeForbidden, "project", "you have no right to %s in project %.64q", action, r.ProjectID)
+	if p.DomainID == "" || r.ProjectID == "" || p.ProjectID != "" {
+		return no
 	}
 	project, err := a.project(ctx, r.ProjectID)
 	switch {

@@ -1,9 +1,6 @@
 package faas
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // Latest is the name of the version that may change; every other version is immutable.
 const Latest = "latest"
@@ -24,30 +21,47 @@ type URN struct {
 	Alias   string // without the leading "!"; excludes Version
 }
 
-var nameInURN = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+// nameInURN is a rule for names in URNs: 1 to 64 letters, digits, "_", "." and "-", the first a letter or digit. It is by
+// hand because every call goes through it.
+func nameInURN(name string) bool {
+	if name == "" || len(name) > 64 {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
 
 // ParseURN reads a long URN or one of its short forms: name, package:name, project:package:name, and the last one with a
 // version or !alias behind it. Parts that the text leaves out stay empty, but for the package, which becomes
 // DefaultPackage. It fails with CodeInvalid, field "function_urn".
 func ParseURN(text string) (URN, error) {
-	bad := Errorf(CodeInvalid, "function_urn", "%.200q is not a function URN", text)
+	if u, ok := parseURN(text); ok {
+		return u, nil
+	}
+	return URN{}, Errorf(CodeInvalid, "function_urn", "%.200q is not a function URN", text)
+}
+
+func parseURN(text string) (URN, bool) {
 	if len(text) > 1024 {
-		return URN{}, bad
+		return URN{}, false
 	}
 	parts := strings.Split(text, ":")
 	var u URN
-	var qualifier string
+	qualifier, qualified := "", false
 	switch {
 	case parts[0] == "urn":
 		if len(parts) < 7 || len(parts) > 8 || parts[1] != "fss" || parts[4] != "function" {
-			return URN{}, bad
+			return URN{}, false
 		}
 		u = URN{Region: parts[2], Project: parts[3], Package: parts[5], Name: parts[6]}
-		if len(parts) == 8 {
+		if qualified = len(parts) == 8; qualified {
 			qualifier = parts[7]
-			if qualifier == "" {
-				return URN{}, bad
-			}
 		}
 	case len(parts) == 1:
 		u = URN{Package: DefaultPackage, Name: parts[0]}
@@ -57,28 +71,22 @@ func ParseURN(text string) (URN, error) {
 		u = URN{Project: parts[0], Package: parts[1], Name: parts[2]}
 	case len(parts) == 4:
 		u = URN{Project: parts[0], Package: parts[1], Name: parts[2]}
-		qualifier = parts[3]
-		if qualifier == "" {
-			return URN{}, bad
-		}
+		qualifier, qualified = parts[3], true
 	default:
-		return URN{}, bad
+		return URN{}, false
 	}
-	if alias, ok := strings.CutPrefix(qualifier, "!"); ok {
-		u.Alias = alias
-		if !nameInURN.MatchString(alias) {
-			return URN{}, bad
+	if qualified {
+		name, alias := strings.CutPrefix(qualifier, "!")
+		if alias {
+			u.Alias = name
+		} else {
+			u.Version = name
 		}
-	} else {
-		u.Version = qualifier
-		if qualifier != "" && !nameInURN.MatchString(qualifier) {
-			return URN{}, bad
+		if !nameInURN(name) {
+			return URN{}, false
 		}
 	}
-	if !nameInURN.MatchString(u.Package) || !nameInURN.MatchString(u.Name) {
-		return URN{}, bad
-	}
-	return u, nil
+	return u, nameInURN(u.Package) && nameInURN(u.Name)
 }
 
 // String gives the long form; without version or alias when the URN has none.

@@ -105,11 +105,17 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// WriteBytes answers body as it is, with its length.
+// ownLength is the size from which an answer names its length. Below it net/http does so by itself (http.ResponseWriter),
+// and a ninth header would make it move a call's headers to a larger map, twice.
+const ownLength = 2000
+
+// WriteBytes answers body as it is, with its length, as the whole of an answer.
 func WriteBytes(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = []string{contentType}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) >= ownLength {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away
 }

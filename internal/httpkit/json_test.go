@@ -2,8 +2,12 @@ package httpkit
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
+	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,11 +79,28 @@ func TestWriteJSON(t *testing.T) {
 	require.Equal(t, 201, w.Code)
 	require.Equal(t, `{"a":"<&>\u2028"}`, w.Body.String())
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
-	require.Equal(t, "17", w.Header().Get("Content-Length"))
 	w = httptest.NewRecorder()
 	require.Error(t, WriteJSON(w, 200, math.NaN()))
 	require.Empty(t, w.Header(), "nothing is written")
 	require.Zero(t, w.Body.Len())
+}
+
+// TestAnswersNameTheirLength holds that whether net/http or we write it makes no difference.
+func TestAnswersNameTheirLength(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size, _ := strconv.Atoi(r.URL.Query().Get("size"))
+		WriteBytes(w, 200, "text/plain", make([]byte, size))
+	}))
+	defer server.Close()
+	for _, size := range []int{0, 1, ownLength - 1, ownLength, 2047, 2048, 2049, 100_000} {
+		res, err := server.Client().Get(server.URL + "/?size=" + strconv.Itoa(size))
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, errors.Join(err, res.Body.Close()))
+		require.Len(t, body, size)
+		require.Equal(t, strconv.Itoa(size), res.Header.Get("Content-Length"))
+		require.Empty(t, res.TransferEncoding)
+	}
 }
 
 func FuzzDecodeJSON(f *testing.F) {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -32,7 +33,9 @@ func AdaptorCommand(args ...string) func(Install, string) []string {
 	}
 }
 
-var executable = regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N}_.+-]*(/[\p{L}\p{N}_][\p{L}\p{N}_.+-]*)*$`)
+var executable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N}_.+-]*(/[\p{L}\p{N}_][\p{L}\p{N}_.+-]*)*$`)
+})
 
 // CheckExecutable serves Language.CheckHandler where a handler names an executable in the package. Such a function has no
 // initializer: what it does before it takes its first call is its own affair. Errors: faas.CodeInvalid, field as given.
@@ -40,7 +43,7 @@ func CheckExecutable(field, handler string) error {
 	if field != "handler" {
 		return faas.Errorf(faas.CodeInvalid, field, "%s cannot be given for this runtime: the executable initialises itself before it takes its first call", field)
 	}
-	if len(handler) > 128 || !executable.MatchString(handler) {
+	if len(handler) > 128 || !executable().MatchString(handler) {
 		return faas.Errorf(faas.CodeInvalid, field, "%s %.140q must name the executable in the package, in at most 128 characters", field, handler)
 	}
 	return nil

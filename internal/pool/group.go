@@ -91,23 +91,23 @@ func (g *group) lease(ctx context.Context, by, starting time.Time) (lease, error
 
 // await waits for a grant. A call that has waited for longer than a start takes brings another instance up.
 func (g *group) await(ctx context.Context, by, starting time.Time, w *waiter) (lease, error) {
-	expired := time.NewTimer(time.Until(by))
-	defer expired.Stop()
-	patience := time.NewTimer(g.patience())
-	defer patience.Stop()
+	next := func() time.Duration { return min(g.patience(), time.Until(by)) }
+	timer := time.NewTimer(next())
+	defer timer.Stop()
 	for {
 		select {
 		case gr := <-w.granted:
 			return gr.lease, gr.err
-		case <-patience.C:
-			g.grow()
-			patience.Reset(g.patience())
-		case now := <-expired.C:
-			if now.Before(starting) && g.isStarting() {
-				expired.Reset(min(time.Until(starting), time.Second))
-				continue
+		case now := <-timer.C:
+			switch {
+			case now.Before(by):
+				g.grow()
+			case now.Before(starting) && g.isStarting():
+				by = now.Add(min(starting.Sub(now), time.Second))
+			default:
+				return g.giveUp(w, faas.Errorf(faas.CodeQueueTimeout, "function", "no instance became free in time"))
 			}
-			return g.giveUp(w, faas.Errorf(faas.CodeQueueTimeout, "function", "no instance became free in time"))
+			timer.Reset(next())
 		case <-ctx.Done():
 			return g.giveUp(w, faas.Errorf(faas.CodeCancelled, "", "the caller went away while the call waited for an instance"))
 		}

@@ -147,13 +147,18 @@ func startFault(path, name string, err error) error {
 	line, _, _ := bytes.Cut(head, []byte("\n"))
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
-		return fmt.Errorf("%s cannot be started: it is neither a Linux executable for this machine nor a script that begins with #!", name)
+		return fmt.Errorf("%s cannot be started: it is neither a Linux executable for this machine nor a script whose first line is #! and an interpreter", name)
 	case errors.Is(err, syscall.ENOENT) && bytes.HasPrefix(line, []byte("#!")):
 		return fmt.Errorf("%s cannot be started: its interpreter, %q, is not there", name, strings.TrimPrefix(string(line), "#!"))
 	case errors.Is(err, syscall.ENOENT):
 		return fmt.Errorf("%s cannot be started: the loader or a library that it is linked with is not there; link it statically", name)
 	}
 	return fmt.Errorf("%s cannot be started: %w", name, err)
+}
+
+// BaseEnvironment is what every executable of a package gets beside the load's variables: what workers get themselves.
+func BaseEnvironment() []string {
+	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}
 }
 
 // environment leaves out names and values that no process can be given.

@@ -118,6 +118,27 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
+// BenchmarkExecutables is BenchmarkEcho over the example program, whose part is in the figure.
+func BenchmarkExecutables(b *testing.B) {
+	event := []byte(`{"data":"` + strings.Repeat("abcdefgh ", 110) + `","n":12345}`)
+	for _, l := range All() {
+		if len(l.Names) == 0 || l.Prefix != "" {
+			continue
+		}
+		b.Run(l.ID, func(b *testing.B) {
+			w, r := langtest.StartExecutable(b, l, installs(b, l)[0])
+			require.NoError(b, r.Err)
+			deadline := time.Now().Add(time.Hour)
+			for b.Loop() {
+				f, err := w.Echo(event, deadline)
+				if err != nil || f.Type != lang.FrameResult {
+					b.Fatal(f, err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkStart is the time from starting a process to a loaded function, without a sandbox.
 func BenchmarkStart(b *testing.B) {
 	sources := map[string]map[string]string{

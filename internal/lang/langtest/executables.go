@@ -367,3 +367,11 @@ func childrenOf(t *testing.T, pid int) []int {
 	require.NotEmpty(t, all)
 	return all
 }
+
+// StartExecutable starts a worker of the example.
+func StartExecutable(t testing.TB, l *lang.Language, in lang.Install) (*Worker, Reply) {
+	t.Helper()
+	l, load := prepareExecutable(t, l)
+	w := Start(t, l, in, Bootstrap(t, l))
+	return w, w.Load(load)
+}

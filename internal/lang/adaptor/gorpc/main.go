@@ -41,7 +41,7 @@ func serve(control *adaptor.Control) error {
 		return err
 	}
 	address := "127.0.0.1:" + strconv.Itoa(port)
-	process, err := adaptor.Start(load, load.Handler, os.Environ(), "RUNTIME_API_ADDR="+address)
+	process, err := adaptor.Start(load, load.Handler, adaptor.BaseEnvironment(), "RUNTIME_API_ADDR="+address)
 	if err != nil {
 		control.GiveUp(lang.FailLoad, lang.Failure{Type: "HandlerNotFound", Message: err.Error()})
 		return nil

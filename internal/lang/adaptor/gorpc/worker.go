@@ -42,6 +42,7 @@ func (w *worker) take() error {
 	for {
 		f, err := w.control.Read(buf)
 		if err != nil {
+			w.doom(lang.Failure{}, false) // before the process ends by it
 			w.process.Kill()
 			return nil
 		}
@@ -150,22 +151,25 @@ func (w *worker) lost() {
 	select {
 	case <-w.process.Ended():
 	case <-time.After(exitGrace):
-		w.doom(lang.Failure{Type: "RuntimeExit", Message: "the function's process closed its connection at RUNTIME_API_ADDR, or broke the protocol there"})
+		w.doom(lang.Failure{Type: "RuntimeExit", Message: "the function's process closed its connection at RUNTIME_API_ADDR, or broke the protocol there"}, true)
 		w.process.Kill()
 		return
 	}
-	w.doom(w.process.Exit())
+	w.doom(w.process.Exit(), true)
 }
 
 // doom answers the calls under way with a failure. A worker that has none ends, so that it is not taken for one that could run
-// another; one that has some is ended by the server.
-func (w *worker) doom(f lang.Failure) {
+// another; one that has some is ended by the server. Without tell the server has gone.
+func (w *worker) doom(f lang.Failure, tell bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fate != nil {
 		return
 	}
 	w.fate = &f
+	if !tell {
+		return
+	}
 	if len(w.calls) == 0 {
 		os.Exit(w.process.Code())
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
 
@@ -22,7 +21,7 @@ type image struct{ *site }
 
 func (i *image) start(load lang.Load) (kind byte, failure lang.Failure, err error) {
 	kind, failure, err = i.startWith(load, func() (lang.Failure, bool) {
-		process, err := adaptor.StartImage(load, os.Environ())
+		process, err := adaptor.StartImage(load, adaptor.BaseEnvironment())
 		if err != nil {
 			return lang.Failure{Type: "HandlerNotFound", Message: err.Error()}, false
 		}

@@ -49,6 +49,9 @@ func (w *worker) take() error {
 	for {
 		f, err := w.control.Read(nil) // a call keeps its own
 		if err != nil {
+			w.mu.Lock()
+			w.over = true // before the process ends by it
+			w.mu.Unlock()
 			w.process.Kill()
 			return nil
 		}
@@ -66,7 +69,7 @@ func (w *worker) take() error {
 
 // start runs the bootstrap. A failure says why it cannot be run.
 func (w *worker) start(load lang.Load, more ...string) (failure lang.Failure, ok bool) {
-	process, err := adaptor.Start(load, bootstrap, os.Environ(), more...)
+	process, err := adaptor.Start(load, bootstrap, adaptor.BaseEnvironment(), more...)
 	if err != nil {
 		return lang.Failure{Type: "HandlerNotFound", Message: err.Error()}, false
 	}
@@ -112,6 +115,9 @@ func (w *worker) supervise() {
 	<-w.process.Ended()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.over {
+		return // the server has gone
+	}
 	w.over = true
 	if len(w.waiting) == 0 {
 		os.Exit(w.process.Code())
