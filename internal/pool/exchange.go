@@ -54,6 +54,7 @@ func (in *instance) exchange(ctx context.Context, f *faas.Function, c faas.Invoc
 		return res, untouched
 	}
 	in.output.wake()
+	in.melt() // connections of earlier exchanges may be used without a word to the worker
 	begun := time.Now()
 	late := time.AfterFunc(f.Spec.Timeout, in.box.Kill)
 	err := talk(backend{in, in.header(f, c.ID)})
@@ -105,7 +106,7 @@ func (in *instance) dial(ctx context.Context) (net.Conn, error) {
 	defer in.gifts.discard()
 	in.seq++
 	_ = in.conn.SetDeadline(time.Now().Add(dialLimit))
-	_, err := in.conn.Write(lang.AppendFrame(nil, lang.Frame{Type: lang.FrameDial, Seq: in.seq}))
+	err := in.write(lang.AppendFrame(nil, lang.Frame{Type: lang.FrameDial, Seq: in.seq}))
 	var frame lang.Frame
 	if err == nil {
 		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)

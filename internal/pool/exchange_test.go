@@ -21,6 +21,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang/langtest"
 	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/test/need"
 )
 
 // executable makes a function of the example that langtest has for a runtime.
@@ -301,4 +302,27 @@ func TestExecutablesCannotReachTheirWorker(t *testing.T) {
 			require.False(t, h.call(t, f, `1`).Cold, "signals ended the worker")
 		})
 	}
+}
+
+// TestExchangeThaws talks to an instance that has been frozen: over a connection that was kept, and over a new one.
+func TestExchangeThaws(t *testing.T) {
+	h := newHouse(t, func(c *pool.Config) { c.FreezeAfter = 20 * time.Millisecond })
+	if !h.driver.Capabilities().Freeze {
+		need.Skip(t, "this host has no cgroup tree to freeze in")
+	}
+	s := newSite(t, h)
+	for i := range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		answer, res, err := s.fetch(ctx, "/", `1`)
+		cancel()
+		require.NoError(t, err)
+		require.Equal(t, "1", answer)
+		require.Nil(t, res.Failure)
+		require.Equal(t, i == 0, res.Cold)
+		if i == 1 {
+			s.transport.CloseIdleConnections()
+		}
+		<-time.After(1500 * time.Millisecond) // time itself must pass: the instance idles
+	}
+	require.Len(t, s.dials, 2)
 }

@@ -45,6 +45,13 @@ func (in *instance) thaw() {
 	}
 }
 
+// melt has a frozen instance go on.
+func (in *instance) melt() {
+	if in.ice.due.Load() && in.ice.due.Swap(false) {
+		in.thaw()
+	}
+}
+
 // write sends to the worker. A frozen one is thawed behind it, so that it finds the frame when it wakes.
 func (in *instance) write(frame []byte) error {
 	frozen := in.ice.due.Load() && in.ice.due.Swap(false)
