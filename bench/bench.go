@@ -46,6 +46,7 @@ type bench struct {
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
+	web         *web         // alike
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -85,6 +86,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	b = &bench{opts: opts, log: log}
 	if opts.only == "queue" {
 		return b, b.measureQueue(ctx)
+	}
+	if opts.only == "web" {
+		return b, b.runWeb(ctx, dir)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
@@ -133,6 +137,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	if err := b.measureExecutables(ctx, dir); err != nil {
+		return nil, err
+	}
+	if err := b.measureWeb(ctx, dir); err != nil {
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself

@@ -204,6 +204,7 @@ func TestEveryAimHasALine(t *testing.T) {
 		b.langs = append(b.langs, &measured{language: l, floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)})
 	}
 	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
+	b.web = &web{through: newPlace(target{}, 0), alone: newPlace(target{}, 0)}
 	judged := 0
 	for _, r := range b.rows() {
 		if r.Verdict != "no target" {
@@ -219,8 +220,10 @@ func TestFaultsAreCounted(t *testing.T) {
 	b.langs = []*measured{m, {floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)}}
 	m.hanshu.Samples[1] = []sample{{Wrong: 4, Errors: 8}, {Wrong: 16}}
 	b.echo.Samples[64] = []sample{{Errors: 32}}
+	b.web = &web{through: newPlace(target{}, 0), alone: newPlace(target{}, 0)}
+	b.web.through.Samples[16] = []sample{{Wrong: 100}}
 	wrong, failed, first := b.faults()
-	require.EqualValues(t, 23, wrong)
+	require.EqualValues(t, 123, wrong)
 	require.EqualValues(t, 40, failed)
 	require.Equal(t, "cold", first)
 }

@@ -53,6 +53,7 @@ func aims() map[string]aim {
 		lineGoCold:     {bound: 4},
 		lineCustomCold: {bound: 4},
 		lineGoIdle:     {bound: 2},
+		lineWeb:        {ratio: true, atLeast: true, bound: 0.5},
 
 		lineAccept(1, "bare SQLite"):  {ratio: true, atLeast: true, bound: 0.5},
 		lineAccept(16, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},

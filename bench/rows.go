@@ -33,6 +33,11 @@ func (b *bench) rows() []row {
 		judge(rows, aims())
 		return rows
 	}
+	if b.opts.only == "web" {
+		rows = b.web.rows()
+		judge(rows, aims())
+		return rows
+	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
 	}
@@ -45,6 +50,9 @@ func (b *bench) rows() []row {
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
 	if b.executables != nil {
 		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
+	}
+	if b.web != nil {
+		rows = append(rows, b.web.rows()...)
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
@@ -167,7 +175,7 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 			}
 		}
 	}
-	for _, s := range b.queue.samples() {
+	for _, s := range append(b.queue.samples(), b.web.samples()...) {
 		wrong += s.Wrong
 		errors += s.Errors
 		first = cmp.Or(first, s.First)
