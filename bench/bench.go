@@ -43,6 +43,7 @@ type bench struct {
 	goCold coldTimes
 	fork   forkTimes
 	queue  *queued
+	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
 
@@ -124,6 +125,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	if err := b.weigh(); err != nil {
 		return nil, err
+	}
+	if err := b.freshInstances(ctx); err != nil {
+		return nil, fmt.Errorf("WASM: %w", err)
 	}
 	if err := b.cold(ctx, opts.cold); err != nil {
 		return nil, err

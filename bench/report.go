@@ -59,6 +59,9 @@ func aims() map[string]aim {
 		lineAccept(64, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
 		lineDrain:                     {ratio: true, atLeast: true, bound: 0.7},
 		lineQueued:                    {bound: 150},
+
+		lineWASMMedian: {bound: 0.3},
+		lineWASMTail:   {bound: 1},
 	}
 	for title, part := range map[string]float64{"Python": 0.33, "Node": 0.33, "Go frames": 0.5} {
 		all[language{Title: title}.warm("throughput by Go echo", 16)] = aim{ratio: true, atLeast: true, bound: part}

@@ -41,6 +41,7 @@ func (b *bench) rows() []row {
 			rows = append(rows, m.coldRows()...)
 		}
 	}
+	rows = append(rows, b.wasmRows()...)
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
 	if b.executables != nil {
 		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
@@ -171,5 +172,5 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		errors += s.Errors
 		first = cmp.Or(first, s.First)
 	}
-	return wrong + b.goCold.Wrong, errors, cmp.Or(first, b.goCold.First)
+	return wrong + b.goCold.Wrong + b.wasm.calls.Wrong, errors, cmp.Or(first, b.goCold.First, b.wasm.calls.First)
 }

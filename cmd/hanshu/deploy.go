@@ -221,7 +221,9 @@ func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 			return nil, usagef("there is no index.py or index.js in %s; say --runtime and --handler", d.src.path)
 		}
 		var err error
-		if w.Runtime, err = d.c.defaultRuntime(ctx, d.src.language.prefix); err != nil {
+		if d.src.language.prefix == runtimeWASM {
+			w.Runtime = runtimeWASM
+		} else if w.Runtime, err = d.c.defaultRuntime(ctx, d.src.language.prefix); err != nil {
 			return nil, err
 		}
 	}

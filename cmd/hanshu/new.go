@@ -41,7 +41,18 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 type language struct{ prefix, ending string }
 
 func languages() []language {
-	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}, {javaPrefix, ".java"}}
+	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}, {javaPrefix, ".java"}, {runtimeWASM, ".wasm"}}
+}
+
+// runtimeWASM is a runtime without a version, whose handler is the file itself.
+const runtimeWASM = "WASM"
+
+// handler is what a function is called by whose code is a file, named without its ending.
+func (l language) handler(file string) string {
+	if l.prefix == runtimeWASM {
+		return file + l.ending
+	}
+	return file + ".handler"
 }
 
 // javaPrefix begins the names of the runtimes whose functions are compiled before they are sent.

@@ -45,6 +45,7 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.DurationVar(&cfg.QueueWait, "queue-wait", cfg.QueueWait, "the longest a call waits for an instance")
 	f.IntVar(&cfg.QueueLength, "queue-length", cfg.QueueLength, "calls that wait for one function; the next is refused")
 	f.StringSliceVar(&cfg.AllowPrivateCodeURLs, "allow-private-code-urls", cfg.AllowPrivateCodeURLs, "private networks and hosts that code may be pulled from")
+	f.StringVar(&cfg.RegistryAuth, "registry-auth", cfg.RegistryAuth, "file with credentials for image registries, as docker login writes it")
 	f.StringVar(&cfg.S3.Endpoint, "s3-endpoint", cfg.S3.Endpoint, "URL of an S3-compatible service that code is pulled from; its keys come in HANSHU_S3_*")
 	f.StringSliceVar(&cfg.S3.Buckets, "s3-buckets", cfg.S3.Buckets, "buckets that code may come from; all that the keys can read without it")
 	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")

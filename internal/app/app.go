@@ -24,6 +24,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/fetch"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
+	"github.com/hanshu-faas/hanshu/internal/image"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/all"
@@ -43,6 +44,8 @@ var (
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
 	_ pool.Versions         = (*store.DB)(nil)
+	_ pool.Images           = (*image.Store)(nil)
+	_ control.Images        = (*image.Store)(nil)
 	_ invoke.Runner         = (*pool.Pool)(nil)
 	_ control.AsyncStore    = (*store.DB)(nil)
 	_ queue.Store           = (*store.DB)(nil)
@@ -142,15 +145,20 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	follow := &changes{}
+	images, err := s.openImages(fetcher)
+	if err != nil {
+		return err
+	}
+	follow, ahead := &changes{}, &preparer{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
+		Preparer: ahead, Images: images,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
 	instances := pool.New(pool.Config{
-		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
+		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
 		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
 		Log: s.log, Metrics: counters,
@@ -165,7 +173,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	*follow = changes{prepare{instances}, invoker, instances, triggers.engine}
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db}),
@@ -182,7 +190,8 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.services = []lifecycle.Named{
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
-		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},
+		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
+		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
 	}
 	s.services = append(s.services, triggers.Services...)
 	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})
@@ -235,6 +244,24 @@ func prepared(cfg config.Config) int {
 		return -1
 	}
 	return cfg.Prepared
+}
+
+// openImages opens the store of images, whose registries are dialled as code URLs are.
+func (s *Server) openImages(fetcher *fetch.Fetcher) (*image.Store, error) {
+	who, err := image.ReadAuth(s.cfg.RegistryAuth)
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(image.Config{
+		Dir: filepath.Join(s.cfg.DataDir, "images"), Auth: who,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := fetcher.Dial(ctx, network, address)
+			if fetch.IsGuarded(err) {
+				err = image.ErrGuarded
+			}
+			return conn, err
+		},
+	})
 }
 
 func databaseURL(cfg config.Config) string {

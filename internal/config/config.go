@@ -45,6 +45,8 @@ type Config struct {
 	// AllowPrivateCodeURLs are addresses (CIDR or IP) and host names that code may be pulled from although they are private.
 	AllowPrivateCodeURLs []string
 	S3                   S3
+	// RegistryAuth is a file with the credentials for registries of container images, as docker login writes it; "" for none.
+	RegistryAuth string
 
 	// Path lists the folders to look for interpreters in, as PATH does. It comes from PATH alone.
 	Path string

@@ -57,6 +57,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 		return noNumber(err)
 	})
 	take("HANSHU_ALLOW_PRIVATE_CODE_URLS", list(&c.AllowPrivateCodeURLs))
+	take("HANSHU_REGISTRY_AUTH", text(&c.RegistryAuth))
 	take("HANSHU_S3_ENDPOINT", text(&c.S3.Endpoint))
 	take("HANSHU_S3_REGION", text(&c.S3.Region))
 	take("HANSHU_S3_ACCESS_KEY", text(&c.S3.AccessKey))

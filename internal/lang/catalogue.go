@@ -174,6 +174,5 @@ func withheld() []string {
 	return []string{
 		"Go1.8",
 		"C#(.NET Core 2.0)", "C#(.NET Core 2.1)", "C#(.NET Core 3.1)", "C#(.NET Core 6.0)", "Cangjie1.0",
-		"Custom Image",
 	}
 }

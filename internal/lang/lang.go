@@ -13,6 +13,8 @@ import (
 const (
 	CodeRoot    = "/opt/function/code"    // the unpacked package, read-only
 	RuntimeRoot = "/opt/function/runtime" // RuntimeRoot/<Language.ID>: the bootstrap files, read-only
+	// CompiledRoot shows what Load.Compile made of the package, read-only; only of languages that compile.
+	CompiledRoot = "/opt/function/compiled"
 )
 
 // Language is one way to run code.
@@ -54,6 +56,8 @@ type Language struct {
 	// SourceFile names the file that holds inline source for a handler, e.g. "index.handler" -> "index.py". The handler
 	// has passed CheckHandler. nil for a language whose source has to be built first.
 	SourceFile func(handler string) string
+	// Compiles is true where a worker turns a package into a faster form, once: see Load.Compile.
+	Compiles bool
 }
 
 // Install is an interpreter found on this host.

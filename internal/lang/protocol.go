@@ -101,6 +101,16 @@ type Load struct {
 	UserData    map[string]string `json:"user_data"`  // plain and unsealed variables together
 	Env         map[string]string `json:"env"`        // process variables to set before the code is loaded (RUNTIME_*, user data)
 	MaxResult   int               `json:"max_result"` // bytes
+	// Compile asks for the faster form of the code and no function: a worker that has answered FrameLoaded then answers each
+	// call, whatever its event, with a piece of a tar archive of the files that it made, and with an empty body when all
+	// has been told. Code that does not compile is a FailLoad.
+	Compile bool `json:"compile,omitempty"`
+	// Compiled is the folder with those files, in a later load of the same package; "" where there are none. A worker for
+	// which they do not fit does without.
+	Compiled string `json:"compiled,omitempty"`
+	// Command is what a container image runs, in WorkingDir of its root; nil for every other function.
+	Command    []string `json:"command,omitempty"`
+	WorkingDir string   `json:"working_dir,omitempty"`
 	// Credentials of the function's agency; empty without one.
 	AccessKey     string `json:"access_key"`
 	SecretKey     string `json:"secret_key"`

@@ -46,7 +46,9 @@ type instance struct {
 	frame    []byte // buffer for what is sent
 	memoryMB int
 	initTime time.Duration
-	notice   string // about the runtime; told with the first call
+	compiled bool            // what was compiled ahead is shown at lang.CompiledRoot
+	image    *faas.ImageRoot // that it runs from; nil for one that runs a package
+	notice   string          // about the runtime; told with the first call
 	retired  sync.Once
 	ice      ice
 	shared   *shared // nil for one call at a time
@@ -105,6 +107,9 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 // comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
 // the one reserved is given back.
 func (p *Pool) comeUp(g *group) (*instance, error) {
+	if g.function.Code.Kind == faas.KindImage {
+		return p.comeUpFromImage(g)
+	}
 	shelf := p.shelf(g.runtime)
 	if in := shelf.take(); in != nil {
 		p.unreserve()
@@ -122,13 +127,14 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
 	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
-	box, err := shelf.box(p, spec, sandbox.Mount{Source: code, Target: lang.CodeRoot})
+	compiled := p.compiledMounts(g, code)
+	box, err := shelf.box(p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
 	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB = g.key.memoryMB
+	in.memoryMB, in.compiled = g.key.memoryMB, len(compiled) > 0
 	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err
@@ -226,6 +232,12 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 		load.Concurrency = 0
 	}
 	load.StopHandler, load.BeatHandler = g.stopHandler(), g.beatHandler()
+	if in.compiled {
+		load.Compiled = in.box.Path(lang.CompiledRoot)
+	}
+	if in.image != nil {
+		loadImage(&load, f.Spec.Image, *in.image)
+	}
 	in.notice = g.notice()
 	_, err = in.conn.Write(lang.AppendLoad(nil, load))
 	var frame lang.Frame

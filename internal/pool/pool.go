@@ -28,6 +28,11 @@ type Folders interface {
 	Dir(ctx context.Context, pkg faas.Package) (path string, release func(), err error)
 }
 
+// Images gives a container image as a root filesystem on this node. It stays until release is called.
+type Images interface {
+	Root(ctx context.Context, ref, digest string) (root faas.ImageRoot, release func(), err error)
+}
+
 // Runtimes resolves runtime names on this host.
 type Runtimes interface {
 	Resolve(name string) (lang.Runtime, error)
@@ -42,10 +47,11 @@ type Variables interface {
 type Config struct {
 	Driver    sandbox.Driver
 	Folders   Folders
+	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
 	Variables Variables
 	Languages []*lang.Language
-	StateDir  string // the bootstrap files of languages are laid down below it
+	StateDir  string // below it lie the bootstrap files of languages, and what they made of packages ahead of calls
 	Region    string // told to functions that serve HTTP
 
 	MaxInstances int           // of all functions together; 1000
@@ -91,6 +97,8 @@ type Pool struct {
 	ended chan struct{}
 	stats stats
 	load  hostLoad
+
+	compiled compiled
 }
 
 type stats struct {
@@ -126,6 +134,7 @@ func New(cfg Config) *Pool {
 		},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.compiled = compiled{dir: filepath.Join(cfg.StateDir, "compiled"), turn: make(chan struct{}, 1), versions: map[string]string{}}
 	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
 	return p
 }
@@ -148,6 +157,9 @@ func (p *Pool) Start(ctx context.Context) error {
 			return fmt.Errorf("lay down %s: %w", l.ID, err)
 		}
 		p.bootstrap[l.ID] = dir
+		if err := p.compiled.admit(l); err != nil {
+			return err
+		}
 	}
 	p.quit, p.ended = make(chan struct{}), make(chan struct{})
 	go p.reap()

@@ -47,14 +47,71 @@ func Start(load lang.Load, name string, base []string, more ...string) (*Process
 	if err := check(path, name); err != nil {
 		return nil, err
 	}
+	return run(path, name, []string{path}, load.CodeRoot, environment(base, load, more))
+}
+
+// StartImage runs the command line of a container image in its working folder, as Start does. A program without a slash is looked up
+// in the PATH that it is to have.
+func StartImage(load lang.Load, base []string) (*Process, error) {
+	if len(load.Command) == 0 {
+		return nil, errors.New("the image says no command, and custom_image gives none")
+	}
+	if info, err := os.Stat(load.WorkingDir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("the image has no folder %s to work in", load.WorkingDir)
+	}
+	env := environment(base, load, nil)
+	name := load.Command[0]
+	path, err := lookUp(name, load.WorkingDir, env)
+	if err != nil {
+		return nil, err
+	}
+	return run(path, name, load.Command, load.WorkingDir, env)
+}
+
+// lookUp finds a program as a shell would.
+func lookUp(name, dir string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return name, checkProgram(name)
+	}
+	for _, pair := range env {
+		folders, ok := strings.CutPrefix(pair, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, folder := range filepath.SplitList(folders) {
+			if path := filepath.Join(dir, folder, name); !filepath.IsAbs(folder) && checkProgram(path) == nil {
+				return path, nil
+			}
+			if path := filepath.Join(folder, name); filepath.IsAbs(folder) && checkProgram(path) == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no program %s in the image's PATH", name)
+}
+
+// checkProgram tells the faults of a program that can be named before the start.
+func checkProgram(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the image has no file %s", path)
+	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		return fmt.Errorf("%s in the image is not a program", path)
+	}
+	return nil
+}
+
+func run(path, name string, argv []string, dir string, env []string) (*Process, error) {
 	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
 	defer unix.Close(null)
-	pid, err := syscall.ForkExec(path, []string{path}, &syscall.ProcAttr{
-		Dir: load.CodeRoot, Env: environment(base, load, more), Files: []uintptr{uintptr(null), 1, 2},
-	})
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Dir: dir, Env: env, Files: []uintptr{uintptr(null), 1, 2}})
 	if err != nil {
 		return nil, startFault(path, name, err)
 	}

@@ -18,6 +18,7 @@ type instance struct {
 	slot     int
 	name     string
 	memory   int64 // limit, bytes
+	uid, gid int   // inside
 	group    *group
 	channels *sandbox.Channels
 	process  *os.Process

@@ -15,7 +15,9 @@ var files embed.FS
 // The adaptors.
 const (
 	Go  = "gorpc" // for executables that serve net/rpc
-	Web = "web"   // for executables that ask for their requests by HTTP, or serve HTTP
+	Web = "web"   // for executables that ask for their requests by HTTP, or serve HTTP; container images too
+	// WASM is the worker of the WASM runtime, which has the engine in it.
+	WASM = "wasm"
 )
 
 // Files gives an adaptor for this machine's processor as a folder with one file, adaptor; nil when hanshu was built

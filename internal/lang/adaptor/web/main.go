@@ -1,7 +1,8 @@
 //go:build linux
 
 // Command web is the worker of functions that speak HTTP: "web custom" gives a bootstrap the runtime API (FunctionGraph
-// reference 5.4), "web http PORT" runs a web server (5.5) and hands out connections to it.
+// reference 5.4), "web http PORT" runs a web server (5.5) and hands out connections to it, "web image PORT" does so with a
+// container image (5.6).
 //
 // It must not know what runs beside it, nor who is behind a connection that it hands out: what is said there is said
 // between the server and the function.
@@ -52,8 +53,13 @@ func run(args []string) error {
 		if port, err = strconv.Atoi(args[1]); err == nil {
 			w.contract = newSite(w, port)
 		}
+	case len(args) == 2 && args[0] == "image":
+		var port int
+		if port, err = strconv.Atoi(args[1]); err == nil {
+			w.contract = &image{newSite(w, port)}
+		}
 	default:
-		err = fmt.Errorf("arguments %q: want custom, or http and a port", args)
+		err = fmt.Errorf("arguments %q: want custom, or http or image and a port", args)
 	}
 	if err != nil {
 		return err

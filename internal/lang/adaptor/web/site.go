@@ -37,12 +37,17 @@ func newSite(w *worker, port int) *site {
 }
 
 func (s *site) start(load lang.Load) (kind byte, failure lang.Failure, err error) {
+	return s.startWith(load, func() (lang.Failure, bool) { return s.worker.start(load) })
+}
+
+// startWith starts the function and waits until it listens.
+func (s *site) startWith(load lang.Load, start func() (lang.Failure, bool)) (kind byte, failure lang.Failure, err error) {
 	s.load = load
 	if fd, err := adaptor.Dial(s.port); err == nil { // possible only where functions are not kept apart
 		unix.Close(fd)
 		return lang.FailLoad, lang.Failure{Type: "PortInUse", Message: "port " + strconv.Itoa(s.port) + " of 127.0.0.1 is another's already"}, nil
 	}
-	failure, ok := s.worker.start(load)
+	failure, ok := start()
 	if !ok {
 		return lang.FailLoad, failure, nil
 	}
