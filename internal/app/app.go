@@ -164,7 +164,6 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		Log: s.log, Metrics: counters,
 	})
 	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
-	ahead.to = instances
 	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
 	jobs := queue.New(queue.Config{
 		Store: db, Invoker: jobInvoker{invoker}, Policies: jobPolicies{async, db}, Deliverer: deliverer{fetcher, async},
@@ -174,7 +173,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	*follow = changes{warmer{instances}, invoker, instances, triggers.engine}
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db}),
