@@ -295,7 +295,7 @@ func TestWebSocket(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the function was not told")
 	}
-	<-s.ends
+	require.NoError(t, <-s.ends, "a client that goes is nobody's failure")
 
 	resp, body := send(t, "GET", front+"/open", "", "Connection", "Upgrade", "Upgrade", "websocket")
 	require.Equal(t, 400, resp.StatusCode, "the function itself refuses a bad handshake: %s", body)
