@@ -193,7 +193,7 @@ func (p *Pool) lookAfter(now time.Time) {
 		g.refill(now)
 		if g.beatHandler() != "" {
 			g.beat(now)
-		} else if freeze && (g.keep == 0 || g.function.Spec.ReservedIdle) {
+		} else if freeze && (g.function.Spec.Reserved == 0 || g.function.Spec.ReservedIdle) {
 			g.freezeIdle(now.Add(-p.cfg.FreezeAfter))
 		}
 	}

@@ -300,8 +300,8 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
+		p.mu.Unlock()
 		return nil, faas.Errorf(faas.CodeUnavailable, "", "the server is stopping")
 	}
 	if g = p.groups[key]; g == nil {
@@ -309,6 +309,8 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 		p.groups[key] = g
 	}
 	p.calls.Add(1)
+	p.mu.Unlock()
+	g.keepReserved()
 	return g, nil
 }
 

@@ -53,6 +53,23 @@ func (p *Pool) Reserve(f *faas.Function) {
 	g.refill(time.Now())
 }
 
+// keepReserved has a group keep the instances that its function reserves, if the store still has that revision. A call may come
+// with a function that has changed or gone since it was found: its group stands where FunctionChanged has passed already, and
+// nobody would end what it keeps. A change behind this look finds the group.
+func (g *group) keepReserved() {
+	spec := &g.function.Spec
+	if spec.Reserved == 0 || g.key.memoryMB != spec.MemoryMB {
+		return
+	}
+	now := g.pool.current(g.function.Key())
+	if now == nil || now.ID != g.key.id || now.Revision != g.key.revision {
+		return
+	}
+	g.mu.Lock()
+	g.keep = min(spec.Reserved, g.limit)
+	g.mu.Unlock()
+}
+
 // Prepare warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
 // that takes and ten seconds at most. Calls that do not know of the change yet go on in the old instances meanwhile.
 // FunctionChanged comes behind it.
@@ -102,11 +119,11 @@ func (p *Pool) current(key faas.FunctionKey) *faas.Function {
 
 // refill starts the reserved instances that are missing. One that died while it idled shows here.
 func (g *group) refill(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.keep == 0 {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.idle = slices.DeleteFunc(g.idle, func(in *instance) bool {
 		if !in.gone() {
 			return false
