@@ -105,14 +105,16 @@ func (q *Queue) resolve() error {
 	if err != nil {
 		return err
 	}
+	if n > 0 {
+		q.cfg.Log.Info("jobs whose claim was in doubt wait again", "jobs", n)
+		if err := q.lookAround(q.ctx); err != nil {
+			return err
+		}
+	}
 	q.mu.Lock()
 	q.doubt = false
 	q.mu.Unlock()
-	if n == 0 {
-		return nil
-	}
-	q.cfg.Log.Info("jobs whose claim was in doubt wait again", "jobs", n)
-	return q.lookAround(q.ctx)
+	return nil
 }
 
 // ready moves lanes whose time has come to the ring, and asks for the limits of those in it that are not known, or may have

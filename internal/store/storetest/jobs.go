@@ -324,6 +324,11 @@ func testJobRelease(t *testing.T, url string) {
 		require.Equal(t, []any{faas.JobWaiting, 1, 1}, []any{s.State, s.Attempts, s.Interrupted})
 	}
 	require.Len(t, claim(t, db, place.Lane, 5).Jobs, 2)
+	both, err := db.EndJobs(t.Context(), []faas.JobEnd{
+		{Seq: lost.Seq, Attempt: 2, State: faas.JobDone}, {Seq: lost.Seq, Attempt: 1, State: faas.JobDead},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []faas.JobState{faas.JobDone, ""}, []faas.JobState{both[0].State, both[1].State}, "each attempt is told of its own end")
 	requireJobBooks(t, db, "p")
 }
 
