@@ -252,7 +252,9 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begu
 	started := time.Now()
 	settle := l.instance.killOn(call.Kill)
 	res, state := l.instance.call(call, timeout)
-	settle()
+	if settle() && state == alive { // it had answered in the same moment, and is no use to the next call
+		state = ended
+	}
 	if state == untouched && !l.cold {
 		g.lose(l.instance)
 		return nil, errAgain
