@@ -44,13 +44,18 @@ func (p *Pool) Reserve(f *faas.Function) {
 	if f.Spec.Reserved == 0 || f.Spec.MaxInstances == 0 {
 		return
 	}
-	g, err := p.group(f, faas.Invocation{})
-	if err != nil {
-		p.cfg.Log.Warn("reserved instances cannot be started", "function", f.Name, "err", err)
-		return
+	for again := true; again; {
+		g, err := p.group(f, faas.Invocation{})
+		if err != nil {
+			p.cfg.Log.Warn("reserved instances cannot be started", "function", f.Name, "err", err)
+			return
+		}
+		p.calls.Done()
+		g.refill(time.Now())
+		g.mu.Lock()
+		again = g.superseded // it was found empty before it knew what to keep, or the function has changed once more
+		g.mu.Unlock()
 	}
-	p.calls.Done()
-	g.refill(time.Now())
 }
 
 // keepReserved has a group keep the instances that its function reserves, if the store still has that revision. A call may come
@@ -70,10 +75,10 @@ func (g *group) keepReserved() {
 	g.mu.Unlock()
 }
 
-// Prepare warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
+// WarmReserved warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
 // that takes and ten seconds at most. Calls that do not know of the change yet go on in the old instances meanwhile.
 // FunctionChanged comes behind it.
-func (p *Pool) Prepare(key faas.FunctionKey) {
+func (p *Pool) WarmReserved(key faas.FunctionKey) {
 	f := p.current(key)
 	if f == nil || f.Spec.Reserved == 0 {
 		return
