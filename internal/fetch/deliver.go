@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -79,8 +80,12 @@ func (f *Fetcher) Post(ctx context.Context, target string, header map[string]str
 	response, err := f.client.Do(request)
 	switch {
 	case errors.Is(err, errGuarded):
-		return &faas.Error{Code: faas.CodeInvalid, Field: "url", Message: "the webhook cannot be used: " + errGuarded.Error(), Err: err}
+		return &faas.Error{Code: faas.CodeInvalid, Field: "url", Message: "the webhook cannot be used: " + errGuarded.Error()}
 	case err != nil:
+		var at *url.Error
+		if errors.As(err, &at) {
+			err = at.Err // without the URL, whose path may be a secret
+		}
 		return &faas.Error{Code: faas.CodeUnavailable, Field: "url", Message: "the webhook could not be reached", Err: err}
 	}
 	defer response.Body.Close()

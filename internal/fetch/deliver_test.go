@@ -41,6 +41,7 @@ func TestPost(t *testing.T) {
 	require.NoError(t, post(open, s.URL))
 	require.Equal(t, faas.CodeUnavailable, faas.CodeOf(post(open, s.URL+"/broken")))
 	require.Equal(t, faas.CodeUnavailable, faas.CodeOf(post(open, "http://127.0.0.1:1/")))
+	require.NotContains(t, post(open, "http://127.0.0.1:1/token").Error(), "token")
 	require.Equal(t, faas.CodeInvalid, faas.CodeOf(post(closed, s.URL)), "the server's own network")
 	require.Equal(t, faas.CodeInvalid, faas.CodeOf(post(open, "::")))
 }

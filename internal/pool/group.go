@@ -21,9 +21,9 @@ type group struct {
 	runtime  lang.Runtime
 	limit    int // instances at a time
 	slots    int // calls at a time in one instance
-	keep     int // instances kept, whether calls come or not
 
 	mu         sync.Mutex
+	keep       int         // instances kept, whether calls come or not
 	idle       []*instance // without calls, most recently used last
 	opened     []*instance // with calls, and room for more
 	waiters    []*waiter   // longest waiting first
@@ -64,9 +64,6 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 	g := &group{pool: p, key: key, function: f, runtime: rt, limit: limit, slots: 1, startCost: firstGuessOfStart}
 	if rt.Language.Concurrent && f.Spec.RequestsPer > 1 {
 		g.slots = f.Spec.RequestsPer
-	}
-	if key.memoryMB == f.Spec.MemoryMB {
-		g.keep = min(f.Spec.Reserved, limit)
 	}
 	return g
 }

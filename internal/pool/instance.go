@@ -357,21 +357,22 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	return res, state
 }
 
-// killOn ends the instance when kill is closed, until the function that it gives has returned.
-func (in *instance) killOn(kill <-chan struct{}) (settle func()) {
+// killOn ends the instance when kill is closed, until the function that it gives has returned; that tells whether it was ended.
+func (in *instance) killOn(kill <-chan struct{}) (settle func() (killed bool)) {
 	if kill == nil {
-		return func() {}
+		return func() bool { return false }
 	}
-	settled, done := make(chan struct{}), make(chan struct{})
+	settled, done := make(chan struct{}), make(chan bool, 1)
 	go func() {
-		defer close(done)
 		select {
 		case <-kill:
 			in.box.Kill()
+			done <- true
 		case <-settled:
+			done <- false
 		}
 	}()
-	return func() { close(settled); <-done }
+	return func() bool { close(settled); return <-done }
 }
 
 // report adds what the call has printed, and its peak of memory where the answer did not carry it.

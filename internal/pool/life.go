@@ -200,7 +200,7 @@ func (p *Pool) lookAfter(now time.Time) {
 		g.refill(now)
 		if g.beatHandler() != "" {
 			g.beat(now)
-		} else if freeze && (g.keep == 0 || g.function.Spec.ReservedIdle) {
+		} else if freeze {
 			g.freezeIdle(now.Add(-p.cfg.FreezeAfter))
 		}
 	}
@@ -210,10 +210,14 @@ func (p *Pool) lookAfter(now time.Time) {
 	p.forgetEmpty()
 }
 
-// freezeIdle freezes the instances that have idled since before a time.
+// freezeIdle freezes the instances that have idled since before a time, unless reserved ones are to stay warm.
 func (g *group) freezeIdle(before time.Time) {
 	var cold []*instance
 	g.mu.Lock()
+	if g.keep > 0 && !g.function.Spec.ReservedIdle {
+		g.mu.Unlock()
+		return
+	}
 	for _, in := range g.idle {
 		if in.idleSince.Before(before) && in.ice.due.CompareAndSwap(false, true) {
 			cold = append(cold, in)

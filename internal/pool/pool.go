@@ -280,7 +280,9 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 	} else {
 		res, state = l.instance.exchange(ctx, g.function, call, talk)
 	}
-	settle()
+	if settle() && state == alive { // it had answered in the same moment, and is no use to the next call
+		state = ended
+	}
 	if state == untouched && !l.cold {
 		g.lose(l.instance)
 		return nil, errAgain
@@ -328,8 +330,8 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
+		p.mu.Unlock()
 		return nil, faas.Errorf(faas.CodeUnavailable, "", "the server is stopping")
 	}
 	if g = p.groups[key]; g == nil {
@@ -337,6 +339,8 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 		p.groups[key] = g
 	}
 	p.calls.Add(1)
+	p.mu.Unlock()
+	g.keepReserved()
 	return g, nil
 }
 

@@ -44,13 +44,35 @@ func (p *Pool) Reserve(f *faas.Function) {
 	if f.Spec.Reserved == 0 || f.Spec.MaxInstances == 0 {
 		return
 	}
-	g, err := p.group(f, faas.Invocation{})
-	if err != nil {
-		p.cfg.Log.Warn("reserved instances cannot be started", "function", f.Name, "err", err)
+	for again := true; again; {
+		g, err := p.group(f, faas.Invocation{})
+		if err != nil {
+			p.cfg.Log.Warn("reserved instances cannot be started", "function", f.Name, "err", err)
+			return
+		}
+		p.calls.Done()
+		g.refill(time.Now())
+		g.mu.Lock()
+		again = g.superseded // it was found empty before it knew what to keep, or the function has changed once more
+		g.mu.Unlock()
+	}
+}
+
+// keepReserved has a group keep the instances that its function reserves, if the store still has that revision. A call may come
+// with a function that has changed or gone since it was found: its group stands where FunctionChanged has passed already, and
+// nobody would end what it keeps. A change behind this look finds the group.
+func (g *group) keepReserved() {
+	spec := &g.function.Spec
+	if spec.Reserved == 0 || g.key.memoryMB != spec.MemoryMB {
 		return
 	}
-	p.calls.Done()
-	g.refill(time.Now())
+	now := g.pool.current(g.function.Key())
+	if now == nil || now.ID != g.key.id || now.Revision != g.key.revision {
+		return
+	}
+	g.mu.Lock()
+	g.keep = min(spec.Reserved, g.limit)
+	g.mu.Unlock()
 }
 
 // WarmReserved warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
@@ -102,11 +124,11 @@ func (p *Pool) current(key faas.FunctionKey) *faas.Function {
 
 // refill starts the reserved instances that are missing. One that died while it idled shows here.
 func (g *group) refill(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.keep == 0 {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.idle = slices.DeleteFunc(g.idle, func(in *instance) bool {
 		if !in.gone() {
 			return false

@@ -200,3 +200,29 @@ func TestReservedUnderLoad(t *testing.T) {
 		clients.Wait()
 	}
 }
+
+// TestLateCallKeepsNothing makes a call with a function as it was before it changed or went: what that starts ends again.
+func TestLateCallKeepsNothing(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		shop, f := reserving(2)
+		d := &actors{play: func(a *actor) {
+			if a.loaded() {
+				a.echo()
+			}
+		}}
+		s := newStage(t, d, func(c *pool.Config) { c.Versions, c.IdleTimeout = shop, 5*time.Millisecond })
+		left := int64(0)
+		if gone {
+			shop.mu.Lock()
+			shop.f = nil
+			shop.mu.Unlock()
+			s.FunctionChanged(f.Key())
+		} else {
+			shop.change(s.Pool, func(f *faas.Function) { f.Spec.Reserved = 1 })
+			left = 1
+		}
+		_, err := s.try(t.Context(), f, `1`, time.Second)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return d.running.Load() == left }, 10*time.Second, time.Millisecond, "gone: %v", gone)
+	}
+}

@@ -50,10 +50,20 @@ func (q *Queue) dispatch() {
 
 // claim claims, and starts what it got.
 func (q *Queue) claim(claims []faas.LaneClaim) error {
-	got, err := q.cfg.Store.ClaimJobs(q.ctx, claims)
+	q.mu.Lock()
+	q.early = map[attempt]bool{}
+	q.mu.Unlock()
+	err := q.resolve()
+	var got []faas.LaneClaimed
+	if err == nil {
+		got, err = q.cfg.Store.ClaimJobs(q.ctx, claims)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	early := q.early
+	q.early = nil
 	if err != nil {
+		q.doubt = true
 		q.cfg.Log.Warn("jobs wait, since the database does not let them be claimed", "error", err)
 		for _, c := range claims {
 			q.settle(q.lanes[c.Lane], c.Most, 0, time.Now())
@@ -66,12 +76,44 @@ func (q *Queue) claim(claims []faas.LaneClaim) error {
 		for _, job := range c.Jobs {
 			job.Key.Project, job.Key.Package, job.Key.Name = l.key.Project, l.key.Package, l.key.Name
 			ctx, cancel := context.WithCancel(q.ctx)
-			if q.kills[job.ID] = cancel; job.Cancel == faas.CancelForce {
+			if q.held[attemptOf(&job)] = cancel; job.Cancel == faas.CancelForce || early[attemptOf(&job)] {
 				cancel()
 			}
-			q.runs.Go(func() { q.run(ctx, l, job) })
+			q.runs.Go(func() {
+				defer cancel()
+				q.run(ctx, l, job)
+			})
 		}
 	}
+	return nil
+}
+
+// resolve ends the doubt that a failed claim leaves: a database that goes away while it commits may have committed. What counts
+// there as running here, and nobody here runs, waits again.
+func (q *Queue) resolve() error {
+	q.mu.Lock()
+	doubt := q.doubt
+	held := make(map[int64]int, len(q.held))
+	for a := range q.held {
+		held[a.seq] = max(held[a.seq], a.number)
+	}
+	q.mu.Unlock()
+	if !doubt {
+		return nil
+	}
+	n, err := q.cfg.Store.ReleaseJobs(q.ctx, held)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		q.cfg.Log.Info("jobs whose claim was in doubt wait again", "jobs", n)
+		if err := q.lookAround(q.ctx); err != nil {
+			return err
+		}
+	}
+	q.mu.Lock()
+	q.doubt = false
+	q.mu.Unlock()
 	return nil
 }
 
@@ -105,13 +147,11 @@ func (q *Queue) ready() (next time.Time) {
 }
 
 // over gives the slot of a call back.
-func (q *Queue) over(l *lane, id string, pushedBack bool) {
+func (q *Queue) over(l *lane, pushedBack bool) {
 	q.mu.Lock()
 	q.busy--
 	q.finishing++
 	l.running--
-	q.kills[id]()
-	delete(q.kills, id)
 	if pushedBack {
 		l.window = max(1, min(l.window, float64(l.running+1))/2)
 	} else {
@@ -127,6 +167,7 @@ func (q *Queue) store(end faas.JobEnd) (faas.JobEnded, bool) {
 	defer func() {
 		q.mu.Lock()
 		q.finishing--
+		delete(q.held, attempt{end.Seq, end.Attempt})
 		q.mu.Unlock()
 		q.stir()
 	}()

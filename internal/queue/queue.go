@@ -41,6 +41,7 @@ type Nodes interface {
 	Shared() bool
 	BeatJobs(ctx context.Context) (others map[string]int64, err error)
 	TakeOverJobs(ctx context.Context, node string) (int64, error)
+	ReleaseJobs(ctx context.Context, held map[int64]int) (int64, error)
 	CalledOffJobs(ctx context.Context) ([]faas.JobStatus, error)
 }
 
@@ -122,11 +123,22 @@ type Queue struct {
 	lanes     map[int64]*lane
 	ring      []*lane // ready, in turn
 	timed     laneHeap
-	busy      int                           // calls under way
-	finishing int                           // ended, and not stored yet
-	kills     map[string]context.CancelFunc // of calls under way, by the job's id
-	stopped   bool                          // calls are being cut off
+	busy      int                            // calls under way
+	finishing int                            // ended, and not stored yet
+	held      map[attempt]context.CancelFunc // claimed here, and the end not stored yet
+	early     map[attempt]bool               // to be ended by force while a claim is under way that may bring them; nil without a claim
+	doubt     bool                           // a claim failed, which the store may have made all the same
+	stopped   bool                           // calls are being cut off
 }
+
+// attempt names one attempt at a job. Two of one job can be under way here: where other nodes took this one for gone while
+// it had the first.
+type attempt struct {
+	seq    int64
+	number int
+}
+
+func attemptOf(j *faas.JobStatus) attempt { return attempt{j.Seq, j.Attempts} }
 
 // New makes a Queue.
 func New(cfg Config) *Queue {
@@ -136,7 +148,7 @@ func New(cfg Config) *Queue {
 	cfg.KeepBytes = cmp.Or(cfg.KeepBytes, 1<<30)
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	cfg.Lease = cmp.Or(cfg.Lease, 30*time.Second)
-	q := &Queue{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), lanes: map[int64]*lane{}, kills: map[string]context.CancelFunc{}}
+	q := &Queue{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), lanes: map[int64]*lane{}, held: map[attempt]context.CancelFunc{}}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.stats = newStats(cfg.Metrics, cfg.Store)
 	return q
@@ -248,9 +260,15 @@ func (q *Queue) Cancel(ctx context.Context, f faas.FunctionKey, id string, mode 
 func (q *Queue) kill(jobs []faas.JobStatus) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, j := range jobs {
-		if kill := q.kills[j.ID]; kill != nil && j.Cancel == faas.CancelForce {
-			kill()
+	for i := range jobs {
+		if jobs[i].Cancel != faas.CancelForce {
+			continue
+		}
+		a := attemptOf(&jobs[i])
+		if end := q.held[a]; end != nil {
+			end()
+		} else if q.early != nil {
+			q.early[a] = true
 		}
 	}
 }

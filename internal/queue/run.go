@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -32,7 +33,7 @@ func (q *Queue) run(ctx context.Context, l *lane, job faas.JobStatus) {
 		o = q.killed(o)
 	}
 	end := q.decide(policy, &o)
-	q.over(l, job.ID, end.Postponed && o.Code != faas.CodeDisabled)
+	q.over(l, end.Postponed && o.Code != faas.CodeDisabled)
 	ended, stored := q.store(end)
 	if !stored || ended.State == "" {
 		return
@@ -59,6 +60,7 @@ func (q *Queue) policy(job faas.JobStatus) (faas.AsyncConfig, error) {
 func (q *Queue) attempt(ctx context.Context, job faas.JobStatus) Outcome {
 	if job.Target != nil {
 		if err := q.cfg.Deliverer.Deliver(ctx, job.Job); err != nil {
+			q.cfg.Log.Warn("a delivery has failed", "job", job.ID, "attempt", job.Attempts, "error", err)
 			return Outcome{Code: faas.CodeOf(err), Message: text(err)}
 		}
 		return Outcome{State: faas.JobDone}
@@ -73,12 +75,13 @@ func (q *Queue) attempt(ctx context.Context, job faas.JobStatus) Outcome {
 	return Outcome{State: faas.JobDone, Result: res}
 }
 
-// text is what an error may say to a user.
+// text is what an error may say to a user: never its cause, which can name hosts, paths and the secret part of a URL.
 func text(err error) string {
-	if faas.CodeOf(err) == faas.CodeInternal {
+	var expected *faas.Error
+	if !errors.As(err, &expected) || expected.Code == faas.CodeInternal {
 		return "a fault of the platform; its log says more"
 	}
-	return err.Error()
+	return expected.Message
 }
 
 // killed is the outcome of a call that was cut off, by a cancellation or by the end of this server.

@@ -101,7 +101,7 @@ func endOf(n int) string {
 			event = case when v.column9 = 1 then null else jobs.event end
 		from (values ` + rowsOf(n, 2, endTypes(), "") + `) as v
 		where jobs.seq = v.column1 and jobs.state = 1 and jobs.node = $1 and jobs.attempts = v.column2
-		returning seq, state, bytes`
+		returning seq, attempts, state, bytes`
 }
 
 func bit(b bool) int {
@@ -117,13 +117,17 @@ func (w *writer) end(ctx context.Context, batch []*member) error {
 		ended *faas.JobEnded
 	}
 	var all []place
-	at := map[int64]*faas.JobEnded{}
+	type attempt struct {
+		seq    int64
+		number int
+	}
+	at := map[attempt]*faas.JobEnded{}
 	for _, m := range batch {
 		m.ended = make([]faas.JobEnded, len(m.ends))
 		for i := range m.ends {
 			m.ended[i].Due = m.ends[i].Due
 			all = append(all, place{&m.ends[i], &m.ended[i]})
-			at[m.ends[i].Seq] = &m.ended[i]
+			at[attempt{m.ends[i].Seq, m.ends[i].Attempt}] = &m.ended[i]
 		}
 	}
 	now := time.Now().UnixMicro()
@@ -142,12 +146,13 @@ func (w *writer) end(ctx context.Context, batch []*member) error {
 			return err
 		}
 		return each(rows, func() error {
-			var seq, bytes int64
+			var of attempt
 			var state int
-			if err := rows.Scan(&seq, &state, &bytes); err != nil {
+			var bytes int64
+			if err := rows.Scan(&of.seq, &of.number, &state, &bytes); err != nil {
 				return err
 			}
-			at[seq].State = faas.JobStates[state]
+			at[of].State = faas.JobStates[state]
 			w.books.Running--
 			note(&w.books, state, bytes)
 			return nil

@@ -42,22 +42,8 @@ func (db *DB) TakeOverJobs(ctx context.Context, node string) (taken int64, err e
 		node = db.group.node
 	}
 	err = db.change(ctx, "take over jobs", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `update jobs set state = case when cancel > 0 then 5 else 0 end, node = '', interrupted = interrupted + 1,
-				ended_us = case when cancel > 0 then cast($2 as bigint) else 0 end, code = case when cancel > 0 then 'cancelled' else code end
-			where node = $1 and state = 1 returning state, bytes`, node, time.Now().UnixMicro())
-		if err != nil {
-			return err
-		}
 		var books faas.JobBooks
-		err = each(rows, func() error {
-			var state int
-			var bytes int64
-			err := rows.Scan(&state, &bytes)
-			books.Running--
-			note(&books, state, bytes)
-			return err
-		})
-		if err != nil {
+		if err := giveUp(ctx, tx, &books, "", node); err != nil {
 			return err
 		}
 		taken = -books.Running
@@ -69,6 +55,58 @@ func (db *DB) TakeOverJobs(ctx context.Context, node string) (taken int64, err e
 		return countJobs(ctx, tx, db.group.node, books)
 	})
 	return taken, err
+}
+
+// ReleaseJobs lets the jobs wait again that count as running on this node and are not held: by their seq, the number of the
+// attempt that is under way. An attempt that is given up so counts as interrupted.
+func (db *DB) ReleaseJobs(ctx context.Context, held map[int64]int) (released int64, err error) {
+	err = db.change(ctx, "release jobs", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `select seq, attempts from jobs where node = $1 and state = 1`, db.group.node)
+		if err != nil {
+			return err
+		}
+		var lost []int64
+		err = each(rows, func() error {
+			var seq int64
+			var number int
+			err := rows.Scan(&seq, &number)
+			if held[seq] < number {
+				lost = append(lost, seq)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		var books faas.JobBooks
+		for _, seq := range lost {
+			if err := giveUp(ctx, tx, &books, ` and seq = $3`, db.group.node, seq); err != nil {
+				return err
+			}
+		}
+		released = -books.Running
+		return countJobs(ctx, tx, db.group.node, books)
+	})
+	return released, err
+}
+
+// giveUp ends attempts of a node without an outcome, and books that. The condition adds to those that run there; its
+// parameters come behind the node.
+func giveUp(ctx context.Context, tx *sql.Tx, books *faas.JobBooks, condition, node string, more ...any) error {
+	rows, err := tx.QueryContext(ctx, `update jobs set state = case when cancel > 0 then 5 else 0 end, node = '', interrupted = interrupted + 1,
+			ended_us = case when cancel > 0 then cast($2 as bigint) else 0 end, code = case when cancel > 0 then 'cancelled' else code end
+		where node = $1 and state = 1`+condition+` returning state, bytes`, append([]any{node, time.Now().UnixMicro()}, more...)...)
+	if err != nil {
+		return err
+	}
+	return each(rows, func() error {
+		var state int
+		var bytes int64
+		err := rows.Scan(&state, &bytes)
+		books.Running--
+		note(books, state, bytes)
+		return err
+	})
 }
 
 // inherit adds the books of a node that is gone to those given, and forgets it.

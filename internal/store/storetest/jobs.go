@@ -305,6 +305,33 @@ func testJobRestart(t *testing.T, url string) {
 	requireJobBooks(t, db, "p")
 }
 
+func testJobRelease(t *testing.T, url string) {
+	db := Open(t, url)
+	place := enqueue(t, db, job("p", "a"))
+	for range 3 {
+		enqueue(t, db, job("p", "a"))
+	}
+	held, older, called, lost := claim(t, db, place.Lane, 1).Jobs[0], claim(t, db, place.Lane, 1).Jobs[0], claim(t, db, place.Lane, 1).Jobs[0], claim(t, db, place.Lane, 1).Jobs[0]
+	_, err := db.CancelJob(t.Context(), faas.FunctionKey{Project: "p", Package: "default", Name: "a"}, called.ID, faas.CancelRetries, false)
+	require.NoError(t, err)
+	n, err := db.ReleaseJobs(t.Context(), map[int64]int{held.Seq: 1, older.Seq: 0})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, n)
+	require.Equal(t, faas.JobRunning, status(t, db, held.ID).State)
+	require.Equal(t, faas.JobCancelled, status(t, db, called.ID).State)
+	for _, id := range []string{older.ID, lost.ID} {
+		s := status(t, db, id)
+		require.Equal(t, []any{faas.JobWaiting, 1, 1}, []any{s.State, s.Attempts, s.Interrupted})
+	}
+	require.Len(t, claim(t, db, place.Lane, 5).Jobs, 2)
+	both, err := db.EndJobs(t.Context(), []faas.JobEnd{
+		{Seq: lost.Seq, Attempt: 2, State: faas.JobDone}, {Seq: lost.Seq, Attempt: 1, State: faas.JobDead},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []faas.JobState{faas.JobDone, ""}, []faas.JobState{both[0].State, both[1].State}, "each attempt is told of its own end")
+	requireJobBooks(t, db, "p")
+}
+
 func takeOver(t *testing.T, db *store.DB, node string) int64 {
 	t.Helper()
 	n, err := db.TakeOverJobs(t.Context(), node)

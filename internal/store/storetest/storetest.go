@@ -49,6 +49,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"jobs: cancel", testJobCancel},
 		{"jobs: redrive", testJobRedrive},
 		{"jobs: restart", testJobRestart},
+		{"jobs: release", testJobRelease},
 		{"jobs: listing", testJobListing},
 		{"jobs: forgetting", testJobForget},
 		{"jobs: random operations keep the books", testJobModel},
