@@ -199,7 +199,7 @@ free                 3         -      -          -  no target
 
 // TestEveryAimHasALine keeps the names of the targets and those of the lines the same.
 func TestEveryAimHasALine(t *testing.T) {
-	b := &bench{echo: newPlace(target{}, 0), server: &server{}}
+	b := &bench{echo: newPlace(target{}, 0), server: &server{}, queue: &queued{}}
 	for _, l := range languages() {
 		b.langs = append(b.langs, &measured{language: l, floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)})
 	}

@@ -197,6 +197,17 @@ func (q *queued) wait(ctx context.Context, b *bench, s *server, to target) error
 	return err
 }
 
+// samples are all that was measured under load.
+func (q *queued) samples() (all []sample) {
+	if q == nil {
+		return nil
+	}
+	for _, c := range concurrencies {
+		all = append(append(all, q.api[c]...), q.keep[c]...)
+	}
+	return all
+}
+
 // rows are the lines of the table.
 func (q *queued) rows() []row {
 	if q == nil {
