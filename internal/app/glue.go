@@ -19,6 +19,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
 )
 
 // runtimes shows control the catalogue.
@@ -79,10 +80,10 @@ type preparer struct{ to control.Preparer }
 
 func (p *preparer) Prepare(ctx context.Context, f *faas.Function) error { return p.to.Prepare(ctx, f) }
 
-func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
+func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Runs: recent, WriteMetrics: counters.Write,
+		Permissions: p, Runs: recent, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

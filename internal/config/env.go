@@ -33,6 +33,10 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_DEV", boolean(&c.Dev))
 	take("HANSHU_DB", text(&c.DB))
 	take("HANSHU_REGION", text(&c.Region))
+	take("HANSHU_GATEWAY_LISTEN", text(&c.GatewayListen))
+	take("HANSHU_GATEWAY_URL", text(&c.GatewayURL))
+	take("HANSHU_TIMER_ZONE", text(&c.TimerZone))
+	take("HANSHU_TIMER_MISSED", text(&c.TimerMissed))
 	take("HANSHU_SANDBOX", text(&c.Sandbox))
 	take("HANSHU_MAX_INSTANCES", func(s string) error {
 		n, err := strconv.Atoi(s)
