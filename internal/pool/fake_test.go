@@ -209,6 +209,7 @@ func (a *actor) connect(seq uint32) bool {
 		return false
 	}
 	go func() { _, _ = io.Copy(theirs, theirs); theirs.Close() }()
+	go func() { <-a.killed; theirs.Close() }() // as the kernel does
 	raw, err := ours.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return false
