@@ -19,8 +19,8 @@ import (
 
 // Exchange leases an instance that serves HTTP to talk. See invoke.Runner.
 //
-// The instance is talk's alone for that time; where instances take several calls, so that they take several exchanges, it is
-// the lease that says so.
+// An exchange counts as a call: an instance runs as many of both together as it may have calls. One whose time is over ends the
+// instance, but for neighbours that are in time: those run to their end first.
 func (p *Pool) Exchange(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error) {
 	rt, err := p.cfg.Runtimes.Resolve(f.Spec.Runtime)
 	if err != nil {
@@ -46,8 +46,10 @@ func (b backend) ID() string                                 { return "instance-
 func (b backend) Header() map[string]string                  { return b.header }
 func (b backend) Dial(ctx context.Context) (net.Conn, error) { return b.in.dial(ctx) }
 
-// exchange has talk speak with the instance, for as long as a call of it may take.
-func (in *instance) exchange(ctx context.Context, f *faas.Function, c faas.Invocation, talk func(faas.Backend) error) (*faas.Result, liveness) {
+// exchange has talk speak with an instance, for as long as a call of it may take.
+func (g *group) exchange(ctx context.Context, in *instance, c faas.Invocation, talk func(faas.Backend) error) (*faas.Result, liveness) {
+	f := g.function
+	defer in.hold()()
 	if in.gone() {
 		res := &faas.Result{Failure: in.fate(io.EOF)}
 		in.report(res)
@@ -56,14 +58,15 @@ func (in *instance) exchange(ctx context.Context, f *faas.Function, c faas.Invoc
 	in.output.wake()
 	in.melt() // connections of earlier exchanges may be used without a word to the worker
 	begun := time.Now()
-	late := time.AfterFunc(f.Spec.Timeout, in.box.Kill)
+	told := make(chan struct{})
+	late := time.AfterFunc(f.Spec.Timeout, func() { g.overdue(in); close(told) })
 	err := talk(backend{in, in.header(f, c.ID)})
 	inTime := late.Stop()
 	res, state := &faas.Result{Run: time.Since(begun)}, alive
 	switch {
 	case !inTime:
-		<-in.box.Done()
-		res.Failure, state = timedOut("the function", f.Spec.Timeout), ended
+		<-told
+		res.Failure, state = timedOut("the function", f.Spec.Timeout), g.late(in)
 	case err == nil:
 	case ctx.Err() != nil:
 		res.Failure = &faas.Failure{Code: faas.CodeCancelled, Message: "the caller went away before the answer was complete"}
@@ -77,6 +80,40 @@ func (in *instance) exchange(ctx context.Context, f *faas.Function, c faas.Invoc
 	}
 	in.report(res)
 	return res, state
+}
+
+// overdue notes that the time of an exchange is over. The instance takes no further call, and ends when all that it has are
+// overdue: what hangs in it cannot be ended alone.
+func (g *group) overdue(in *instance) {
+	if in.shared == nil {
+		in.box.Kill()
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	in.leaving = true
+	in.overdue++
+	g.unopen(in)
+	in.endOverdue()
+}
+
+// late says what becomes of an instance when an overdue exchange has come to its end.
+func (g *group) late(in *instance) liveness {
+	if in.shared == nil {
+		<-in.box.Done()
+		return ended
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	in.overdue--
+	return leaving
+}
+
+// endOverdue ends an instance all of whose calls are overdue exchanges. g.mu of its group is held.
+func (in *instance) endOverdue() {
+	if in.overdue > 0 && in.overdue == in.active {
+		in.box.Kill()
+	}
 }
 
 func (in *instance) header(f *faas.Function, requestID string) map[string]string {
@@ -98,6 +135,10 @@ const dialLimit = 15 * time.Second
 
 // dial asks the worker for a connection to the function. It may be called at any time, and by several: a client may dial ahead.
 func (in *instance) dial(ctx context.Context) (net.Conn, error) {
+	defer in.hold()()
+	if in.shared != nil {
+		return in.shared.dial(ctx)
+	}
 	in.turn.Lock()
 	defer in.turn.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -134,7 +175,7 @@ func (in *instance) dial(ctx context.Context) (net.Conn, error) {
 func (in *instance) openReader(gifts bool) {
 	var from io.Reader = in.conn
 	if socket, ok := in.conn.(*net.UnixConn); ok && gifts {
-		in.gifts = &giftReader{socket: socket, fd: -1}
+		in.gifts = &giftReader{socket: socket, most: 1}
 		from = in.gifts
 	}
 	in.reader = bufio.NewReaderSize(from, 4<<10)
@@ -144,7 +185,8 @@ func (in *instance) openReader(gifts bool) {
 type giftReader struct {
 	socket *net.UnixConn
 	oob    [32]byte // room for more than one, so that they are seen
-	fd     int      // that has come and was not taken; -1 for none
+	fds    []int    // that have come and were not taken, in this order
+	most   int      // of them: 1, or 2 where frames follow each other and one may be read together with the end of the one before
 }
 
 var errGift = errors.New("a descriptor that was not asked for")
@@ -155,13 +197,13 @@ func (r *giftReader) Read(p []byte) (int, error) {
 		return max(n, 0), err // -1 is an error's
 	}
 	fds := rights(r.oob[:oobn])
-	if len(fds) != 1 || r.fd >= 0 || flags&syscall.MSG_CTRUNC != 0 {
+	if len(fds) != 1 || len(r.fds) >= r.most || flags&syscall.MSG_CTRUNC != 0 {
 		for _, fd := range fds {
 			syscall.Close(fd)
 		}
 		return 0, errGift
 	}
-	r.fd = fds[0]
+	r.fds = append(r.fds, fds[0])
 	return n, nil
 }
 
@@ -182,11 +224,11 @@ func rights(oob []byte) []int {
 
 // take makes a connection of the descriptor that has come. It must be one end of a TCP connection.
 func (r *giftReader) take() (*net.TCPConn, error) {
-	if r == nil || r.fd < 0 {
+	if r == nil || len(r.fds) == 0 {
 		return nil, errors.New("no connection has come")
 	}
-	file := os.NewFile(uintptr(r.fd), "connection")
-	r.fd = -1
+	file := os.NewFile(uintptr(r.fds[0]), "connection")
+	r.fds = r.fds[1:]
 	defer file.Close() // FileConn has a copy of its own
 	kind, err := syscall.GetsockoptInt(int(file.Fd()), syscall.SOL_SOCKET, syscall.SO_TYPE)
 	if err != nil || kind != syscall.SOCK_STREAM {
@@ -208,10 +250,13 @@ func (r *giftReader) take() (*net.TCPConn, error) {
 
 // discard closes what has come and was not taken.
 func (r *giftReader) discard() {
-	if r != nil && r.fd >= 0 {
-		syscall.Close(r.fd)
-		r.fd = -1
+	if r == nil {
+		return
 	}
+	for _, fd := range r.fds {
+		syscall.Close(fd)
+	}
+	r.fds = nil
 }
 
 // connections are those to one instance that are open. They end with it: whoever has one may keep it beyond a call.

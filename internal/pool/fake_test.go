@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -185,8 +186,41 @@ func (a *actor) answer(call lang.Frame) bool {
 		return a.send(lang.Frame{Type: lang.FrameBeaten, Seq: call.Seq, Meta: []byte{1}})
 	case lang.FrameStop:
 		return a.send(lang.Frame{Type: lang.FrameStopped, Seq: call.Seq})
+	case lang.FrameDial:
+		return a.connect(call.Seq)
 	}
 	return a.send(lang.Frame{Type: lang.FrameResult, Seq: call.Seq, Meta: make([]byte, 4), Body: call.Body})
+}
+
+// connect answers a dial with a connection to something that gives back what it is sent.
+func (a *actor) connect(seq uint32) bool {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		return false
+	}
+	defer ours.Close()
+	theirs, err := l.Accept()
+	if err != nil {
+		return false
+	}
+	go func() { _, _ = io.Copy(theirs, theirs); theirs.Close() }()
+	go func() { <-a.killed; theirs.Close() }() // as the kernel does
+	raw, err := ours.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	frame := lang.AppendFrame(nil, lang.Frame{Type: lang.FrameDialed, Seq: seq})
+	sent := false
+	err = raw.Control(func(fd uintptr) {
+		_, _, err := a.inner.(*net.UnixConn).WriteMsgUnix(frame, syscall.UnixRights(int(fd)), nil)
+		sent = err == nil
+	})
+	return sent && err == nil
 }
 
 // echo answers calls until it is killed.
@@ -223,7 +257,7 @@ func (s *stage) Dir(context.Context, faas.Package) (string, func(), error) {
 func (s *stage) Variables(*faas.Function) (map[string]string, error) { return nil, nil }
 func (s *stage) Resolve(string) (lang.Runtime, error) {
 	return lang.Runtime{Name: "Fake1", Exact: true, Language: &lang.Language{
-		ID: "fake", Command: func(lang.Install, string) []string { return []string{"/fake"} }, Bootstrap: fstest.MapFS{}, Concurrent: !s.single, Hooks: !s.single, Title: "Fake",
+		ID: "fake", Command: func(lang.Install, string) []string { return []string{"/fake"} }, Bootstrap: fstest.MapFS{}, Concurrent: !s.single, Hooks: !s.single, HTTP: true, Title: "Fake",
 	}}, nil
 }
 

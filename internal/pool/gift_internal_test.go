@@ -60,7 +60,7 @@ func TestGifts(t *testing.T) {
 			channels, err := sandbox.NewChannels()
 			require.NoError(t, err)
 			defer channels.Close()
-			reader := &giftReader{socket: channels.Control.(*net.UnixConn), fd: -1}
+			reader := &giftReader{socket: channels.Control.(*net.UnixConn), most: 1}
 			defer reader.discard()
 			var fds []int
 			for _, make := range c.gifts {

@@ -61,6 +61,7 @@ type instance struct {
 	idleSince time.Time
 	beatAt    time.Time // when it was last asked how it is
 	active    int       // calls under way, where there may be several
+	overdue   int       // of these, exchanges whose time is over
 	open      bool      // it stands in group.open
 	leaving   bool      // it takes no further call
 	lost      bool      // it counts no more
@@ -377,7 +378,11 @@ func (in *instance) killOn(kill <-chan struct{}) (settle func() (killed bool)) {
 
 // report adds what the call has printed, and its peak of memory where the answer did not carry it.
 func (in *instance) report(res *faas.Result) {
-	res.Logs, res.Dropped = in.output.take()
+	if in.shared != nil {
+		res.Logs, res.Dropped = in.output.leave(0)
+	} else {
+		res.Logs, res.Dropped = in.output.take()
+	}
 	if res.MemoryPeak == 0 {
 		res.MemoryPeak = in.box.MemoryPeak()
 	}

@@ -22,14 +22,27 @@ const bigFrame = 32 << 10
 // ice is the state of an instance that may be frozen. due is set by who freezes and taken by who needs the instance; mu keeps
 // the two acts of the kernel apart, so that the last is the one that due tells of.
 type ice struct {
-	due atomic.Bool
-	mu  sync.Mutex
+	due  atomic.Bool
+	held atomic.Int32 // exchanges and dials under way, which no frame of the server's wakes
+	mu   sync.Mutex
+}
+
+// hold keeps an instance from being frozen, and thaws one that is, until the function that it gives is called.
+func (in *instance) hold() (let func()) {
+	in.ice.held.Add(1)
+	if in.ice.due.Swap(false) {
+		in.thaw()
+	}
+	return func() { in.ice.held.Add(-1) }
 }
 
 // freeze stops the processes of an instance that idles, unless a call has come meanwhile.
 func (in *instance) freeze() error {
 	in.ice.mu.Lock()
 	defer in.ice.mu.Unlock()
+	if in.ice.held.Load() > 0 {
+		in.ice.due.Store(false) // a frame must not thaw what is not frozen, and another look comes soon
+	}
 	if !in.ice.due.Load() {
 		return nil
 	}

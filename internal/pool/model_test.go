@@ -177,7 +177,11 @@ func balance(t *testing.T, places int, attach bool) {
 				event := fmt.Sprintf(`"%d-%d"`, caller, i)
 				asked.Add(1)
 				begun := time.Now()
-				res, err := s.try(ctx, f, event, 200*time.Millisecond)
+				ask := s.try
+				if rand.IntN(4) == 0 {
+					ask = s.talk
+				}
+				res, err := ask(ctx, f, event, 200*time.Millisecond)
 				cancel()
 				switch {
 				case time.Since(begun) > 10*time.Second:

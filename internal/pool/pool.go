@@ -278,7 +278,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 	if talk == nil {
 		res, state = l.instance.call(call, timeout)
 	} else {
-		res, state = l.instance.exchange(ctx, g.function, call, talk)
+		res, state = g.exchange(ctx, l.instance, call, talk)
 	}
 	if settle() && state == alive { // it had answered in the same moment, and is no use to the next call
 		state = ended

@@ -1,8 +1,10 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -27,13 +29,15 @@ type shared struct {
 	mu      sync.Mutex
 	seq     uint32
 	asked   map[uint32]asked
-	overdue map[uint32]byte // asked too, and nobody waits any more: FrameCall, ...
+	overdue map[uint32]byte         // asked too, and nobody waits any more: FrameCall, ...
+	gifts   map[uint32]*net.TCPConn // of dials that were answered, until they are picked up
+	exited  *lang.Frame             // a FailExit: what the worker said of the end that is near
 	failure *faas.Failure
 }
 
 // asked is a question that waits for its answer.
 type asked struct {
-	kind   byte // FrameCall, FrameBeat or FrameStop
+	kind   byte // FrameCall, FrameDial, FrameBeat or FrameStop
 	answer chan lang.Frame
 }
 
@@ -42,7 +46,10 @@ var errGone = errors.New("the worker is gone")
 // share makes a loaded instance one of several calls at a time, and begins to read.
 func (p *Pool) share(in *instance) {
 	_ = in.conn.SetDeadline(time.Time{})
-	in.shared = &shared{in: in, ended: make(chan struct{}), asked: map[uint32]asked{}, overdue: map[uint32]byte{}}
+	in.shared = &shared{in: in, ended: make(chan struct{}), asked: map[uint32]asked{}, overdue: map[uint32]byte{}, gifts: map[uint32]*net.TCPConn{}}
+	if in.gifts != nil {
+		in.gifts.most = 2
+	}
 	in.output.divide()
 	p.work.Go(in.shared.read)
 }
@@ -56,8 +63,11 @@ func (s *shared) read() {
 			failure = s.in.fate(err)
 		} else if err = s.deliver(frame); err != nil {
 			failure = s.in.broken(err)
+		} else if s.exited != nil {
+			failure = s.in.reported(*s.exited) // to all: each would be told the same, one after the other
 		}
 	}
+	s.in.gifts.discard()
 	s.mu.Lock()
 	s.failure = failure
 	s.mu.Unlock()
@@ -76,6 +86,20 @@ func (s *shared) deliver(f lang.Frame) error {
 	if err := fits(kind, f); err != nil {
 		return err
 	}
+	if f.Type == lang.FrameFailed && f.Meta[0] == lang.FailExit {
+		s.exited = &f
+	}
+	if f.Type == lang.FrameDialed {
+		conn, err := s.in.gifts.take()
+		switch {
+		case err != nil:
+			return err
+		case waits:
+			s.gifts[f.Seq] = conn
+		default:
+			conn.Close()
+		}
+	}
 	delete(s.overdue, f.Seq)
 	if waits {
 		delete(s.asked, f.Seq)
@@ -88,7 +112,7 @@ func (s *shared) deliver(f lang.Frame) error {
 func fits(kind byte, f lang.Frame) error {
 	var err error
 	switch {
-	case f.Type == lang.FrameFailed && (kind == lang.FrameCall || kind == lang.FrameStop):
+	case f.Type == lang.FrameFailed && (kind == lang.FrameCall || kind == lang.FrameStop || kind == lang.FrameDial):
 		if _, _, err = f.Failure(); err == nil {
 			_, err = lang.FailCode(f.Meta[0])
 		}
@@ -96,7 +120,7 @@ func fits(kind byte, f lang.Frame) error {
 		_, err = f.PeakKiB()
 	case f.Type == lang.FrameBeaten && kind == lang.FrameBeat:
 		_, err = f.Beat()
-	case f.Type == lang.FrameStopped && kind == lang.FrameStop:
+	case f.Type == lang.FrameStopped && kind == lang.FrameStop, f.Type == lang.FrameDialed && kind == lang.FrameDial:
 	default:
 		err = errUnexpected
 	}
@@ -211,10 +235,45 @@ func (s *shared) take(res *faas.Result, f lang.Frame) liveness {
 		return alive
 	}
 	res.Failure = s.in.reported(f)
-	if f.Meta[0] == lang.FailLast {
+	switch f.Meta[0] {
+	case lang.FailLast:
 		return leaving
+	case lang.FailExit:
+		return ended
 	}
 	return alive
+}
+
+// dial asks the worker for a connection, beside whatever else runs.
+func (s *shared) dial(ctx context.Context) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(dialLimit)
+	seq, answer, err := s.ask(lang.FrameDial, deadline, func(dst []byte, seq uint32) []byte {
+		return lang.AppendFrame(dst, lang.Frame{Type: lang.FrameDial, Seq: seq})
+	})
+	if err != nil {
+		if !errors.Is(err, errGone) {
+			s.in.box.Kill() // half of a question may be on its way: nothing can follow it
+		}
+		return nil, fmt.Errorf("connect to the function: %w", err)
+	}
+	frame, state := s.await(seq, answer, deadline)
+	switch {
+	case state == ended:
+		return nil, fmt.Errorf("connect to the function: %w", errGone)
+	case state == leaving:
+		return nil, fmt.Errorf("connect to the function: %w", os.ErrDeadlineExceeded)
+	case frame.Type == lang.FrameFailed:
+		_, failure, err := frame.Failure()
+		return nil, errors.Join(err, errors.New(failure.Message))
+	}
+	s.mu.Lock()
+	conn := s.gifts[seq]
+	delete(s.gifts, seq)
+	s.mu.Unlock()
+	return s.in.callers.add(conn)
 }
 
 // why gives the reason of the worker's end, for one of its calls.

@@ -73,6 +73,7 @@ func (g *group) part(in *instance) {
 
 // leave ends an instance that takes no further call and has none left. g.mu is held, and released.
 func (g *group) leave(in *instance) {
+	in.endOverdue()
 	last := in.active == 0 && !in.lost
 	in.lost = in.lost || last
 	g.mu.Unlock()

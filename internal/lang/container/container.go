@@ -29,6 +29,7 @@ func Language(files fs.FS) *lang.Language {
 		Bootstrap:    files,
 		CheckHandler: checkHandler,
 		SourceFile:   func(string) string { return "" }, // there is none
+		Concurrent:   true,
 	}
 }
 

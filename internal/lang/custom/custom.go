@@ -22,5 +22,6 @@ func Language(files fs.FS) *lang.Language {
 		Bootstrap:    files,
 		CheckHandler: lang.CheckBootstrap,
 		SourceFile:   func(string) string { return "bootstrap" },
+		Concurrent:   true,
 	}
 }

@@ -23,5 +23,6 @@ func Language(files fs.FS) *lang.Language {
 		Bootstrap:    files,
 		CheckHandler: lang.CheckExecutable,
 		SourceFile:   func(handler string) string { return handler },
+		Concurrent:   true,
 	}
 }

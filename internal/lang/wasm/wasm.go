@@ -30,6 +30,7 @@ func Language(files fs.FS) *lang.Language {
 		Bootstrap:    files,
 		CheckHandler: checkHandler,
 		SourceFile:   func(handler string) string { return handler },
+		Concurrent:   true,
 		Compiles:     true,
 	}
 }

@@ -120,6 +120,7 @@ func (w *worker) call(f lang.Frame) error {
 	if err != nil {
 		return err
 	}
+	head.seq = f.Seq
 	result, kind, failure := w.module.run(head, f.Body)
 	if failure != nil {
 		return w.fail(f.Seq, kind, *failure)
@@ -151,6 +152,7 @@ func (w *worker) send(f lang.Frame) error {
 
 // head is what a call brings beside its event.
 type head struct {
+	seq       uint32
 	deadline  uint64 // Unix milliseconds
 	requestID string
 	extra     lang.CallExtra

@@ -33,6 +33,7 @@ type module struct {
 	base     wazero.ModuleConfig
 	ctx      context.Context // carries the allocator of memories
 	limit    int             // bytes of a result
+	together bool            // calls come at the same time
 
 	archive *io.PipeReader // of Load.Compile: what next has not given yet
 }
@@ -59,7 +60,7 @@ func loadModule(l *lang.Load) (*module, *lang.Failure) {
 	if err != nil {
 		return nil, &lang.Failure{Type: "ModuleNotFound", Message: err.Error()}
 	}
-	m := &module{limit: l.MaxResult}
+	m := &module{limit: l.MaxResult, together: l.Concurrency > 1}
 	if l.Compile {
 		return m, m.compile(l, code)
 	}
@@ -175,7 +176,7 @@ func (noLinks) Symlink(string, string) wasisys.Errno { return wasisys.EPERM }
 
 // run gives a call a fresh instance. The failure, if there is one, is of the kind given.
 func (m *module) run(h head, event []byte) (output []byte, kind byte, failure *lang.Failure) {
-	out, log := &result{limit: m.limit}, &lines{to: os.Stderr}
+	out, log := &result{limit: m.limit}, linesOf(os.Stderr, h.seq, m.together)
 	cfg := m.base.WithStdin(bytes.NewReader(event)).WithStdout(out).WithStderr(log).
 		WithEnv("RUNTIME_REQUEST_ID", h.requestID).WithEnv("RUNTIME_DEADLINE_MS", strconv.FormatUint(h.deadline, 10))
 	for _, more := range [][2]string{

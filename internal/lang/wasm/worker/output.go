@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"io"
+	"strconv"
+
+	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
 // result takes what a module writes to its standard output: at most limit bytes are kept, and the rest is counted.
@@ -22,7 +25,40 @@ func (r *result) Write(b []byte) (int, error) {
 // not mix.
 type lines struct {
 	to   io.Writer
+	call []byte // begins each line, where calls run at the same time: see lang.LogCall
 	rest []byte
+}
+
+// linesOf is the log of a call.
+func linesOf(to io.Writer, seq uint32, together bool) *lines {
+	l := &lines{to: to}
+	if together {
+		l.call = strconv.AppendUint([]byte{lang.LogMark, 'I', lang.LogCall}, uint64(seq), 10)
+		l.call = append(l.call, lang.LogCall)
+	}
+	return l
+}
+
+// pass passes on whole lines, each as its call's. One that the module gave a level of its own keeps it. Nobody may read: a
+// module is not told so.
+func (l *lines) pass(text []byte) {
+	if l.call == nil {
+		_, _ = l.to.Write(text)
+		return
+	}
+	var out []byte
+	for line := range bytes.Lines(text) {
+		at := len(out)
+		out = append(out, l.call...)
+		if len(line) > 2 && line[0] == lang.LogMark {
+			out[at+1], line = line[1], line[2:]
+		}
+		out = append(out, line...)
+	}
+	if !bytes.HasSuffix(out, []byte{'\n'}) {
+		out = append(out, '\n') // a piece of a long line: what another call writes next is not its end
+	}
+	_, _ = l.to.Write(out)
 }
 
 // maxRest is where a line without an end is passed on as it is.
@@ -39,10 +75,10 @@ func (l *lines) Write(b []byte) (int, error) {
 	}
 	if len(l.rest) > 0 {
 		l.rest = append(l.rest, b[:end]...)
-		_, _ = l.to.Write(l.rest) // nobody reads: a module is not told so
+		l.pass(l.rest)
 		l.rest = l.rest[:0]
 	} else {
-		_, _ = l.to.Write(b[:end])
+		l.pass(b[:end])
 	}
 	l.rest = append(l.rest, b[end:]...)
 	return len(b), nil
@@ -51,6 +87,6 @@ func (l *lines) Write(b []byte) (int, error) {
 // end passes on a last line without an end.
 func (l *lines) end() {
 	if len(l.rest) > 0 {
-		_, _ = l.to.Write(append(l.rest, '\n'))
+		l.pass(append(l.rest, '\n'))
 	}
 }
