@@ -53,24 +53,17 @@ func (p *Pool) Reserve(f *faas.Function) {
 	g.refill(time.Now())
 }
 
-// Prepare unpacks the code of a version that is about to change into what stands in the store by now, and warms its reserved
-// instances, as long as that takes and ten seconds at most. Calls that do not know of the change yet go on in the old
-// instances meanwhile. FunctionChanged comes behind it.
-func (p *Pool) Prepare(key faas.FunctionKey) {
+// WarmReserved warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
+// that takes and ten seconds at most. Calls that do not know of the change yet go on in the old instances meanwhile.
+// FunctionChanged comes behind it.
+func (p *Pool) WarmReserved(key faas.FunctionKey) {
 	f := p.current(key)
-	if f == nil || f.Spec.MaxInstances == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(p.ctx, warmUp)
-	defer cancel()
-	// To lay down files takes as much as all else the server does for a first call. A fault is that call's to tell.
-	if _, release, err := p.cfg.Folders.Dir(ctx, f.Code); err == nil {
-		release()
-	}
-	if f.Spec.Reserved == 0 {
+	if f == nil || f.Spec.Reserved == 0 {
 		return
 	}
 	p.Reserve(f)
+	ctx, cancel := context.WithTimeout(p.ctx, warmUp)
+	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !p.warm(f) {

@@ -198,6 +198,8 @@ func TestOperations(t *testing.T) {
 		"AsyncInvokeFunction", "ListAsyncInvocations", "ListActiveAsyncInvocations", "CancelAsyncInvocation",
 		"UpdateFunctionAsyncInvokeConfig", "ShowFunctionAsyncInvokeConfig", "DeleteFunctionAsyncInvokeConfig", "ListFunctionAsyncInvokeConfig",
 		"EnableAsyncStatusLog", "ShowProjectAsyncStatusLogInfo",
+		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
+		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)
