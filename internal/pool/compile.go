@@ -82,22 +82,29 @@ func (c *compiled) folder(l *lang.Language, pkg faas.Package, handler string) st
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:]))
 }
 
-// Prepare makes the code of a function ready ahead of its first call, in languages that compile it; for others it has nothing
-// to do, but to refuse an image where none can be run. Errors: CodeInvalid, field "func_code", for code that does not compile; those of Runtimes and Folders.
+// Prepare makes the code of a function ready ahead of its first call: unpacked on this node, and compiled in languages that
+// need it. Nothing can be prepared of an image; it is refused where none can be run. Errors: CodeInvalid, field "func_code",
+// for code that does not compile; those of Runtimes and, where something is to be compiled, of Folders.
 func (p *Pool) Prepare(ctx context.Context, f *faas.Function) error {
 	if f.Code.Kind == faas.KindImage {
 		return p.checkImage()
 	}
 	rt, err := p.cfg.Runtimes.Resolve(f.Spec.Runtime)
-	if err != nil || !rt.Language.Compiles {
-		return err
-	}
-	code, release, err := p.cfg.Folders.Dir(ctx, f.Code)
 	if err != nil {
 		return err
 	}
+	// To lay down files takes as much as all else that the server does for a first call.
+	code, release, err := p.cfg.Folders.Dir(ctx, f.Code)
+	if err != nil {
+		if !rt.Language.Compiles {
+			err = nil // the first call tries again, and tells
+		}
+		return err
+	}
 	defer release()
-	_, err = p.compile(ctx, rt, f, f.Spec.MemoryMB, code)
+	if rt.Language.Compiles {
+		_, err = p.compile(ctx, rt, f, f.Spec.MemoryMB, code)
+	}
 	return err
 }
 

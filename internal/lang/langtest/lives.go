@@ -117,6 +117,22 @@ func pythonCases() []Case {
 			},
 		},
 		{
+			Name: "nothing left of a rehearsal", Sources: sources{"python": {"index.py": `
+import logging, os, sys
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+
+def handler(event, context):
+    ours = [p for p in sys.path if os.path.exists(os.path.join(p, "worker.py"))]
+    return [ours, [m for m in sys.modules if "rehears" in m], os.environ.get("RUNTIME_CODE_ROOT", ROOT) == ROOT,
+            os.getcwd() == sys.path[0] == ROOT, len(logging.root.handlers)]
+`}},
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				result(t, w.Call(`0`), `[[], [], true, true, 1]`)
+			},
+		},
+		{
 			Name: "sys.exit", Sources: source("import sys\ndef handler(event, context):\n    sys.exit(event)\n", ""),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

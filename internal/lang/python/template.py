@@ -44,7 +44,10 @@ def imports():
 
 def wait():
     """Serves requests until the stream ends, which ends the process. Returns in each copy, ready to be a worker."""
-    python = ctypes.pythonapi
+    # Found ahead: a copy that has to look them up pays for it each time.
+    before, in_child, in_parent = [getattr(ctypes.pythonapi, "PyOS_" + name) for name in ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")]
+    before()
+    in_child()  # with one thread there is no difference; what it does for the first time is done then
     # PyDLL keeps the interpreter's lock, so that a copy has it as the thread that made it had.
     call = ctypes.PyDLL(None, use_errno=True).syscall
     call.argtypes, call.restype = [ctypes.c_long] * 7, ctypes.c_long
@@ -63,10 +66,10 @@ def wait():
             os._exit(1)  # something else was opened here, and numbers in the request would be wrong
         held, let_go = os.pipe()
         _, clone, clone_size, at, count, users, users_len, groups, groups_len = HEAD.unpack_from(arena)
-        python.PyOS_BeforeFork()
+        before()
         pid = call(CLONE3, address + clone, clone_size, 0, 0, 0, 0)
         if pid == 0:
-            python.PyOS_AfterFork_Child()
+            in_child()
             at //= 8
             for i in range(at, at + 8 * count, 8):
                 if call(*words[i:i + 7]) < words[i + 7]:
@@ -74,7 +77,7 @@ def wait():
                     os._exit(125)
             control.detach()  # its number is the worker's socket now
             return
-        python.PyOS_AfterFork_Parent()
+        in_parent()
         error = ctypes.get_errno() if pid < 0 else 0
         if pid > 0:
             try:

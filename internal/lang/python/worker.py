@@ -4,6 +4,7 @@ The protocol is described in internal/lang/protocol.go, the contract of handlers
 Python 3.6 or newer, standard library only. Imports are few because each one delays the first start: traceback is imported
 with the first error, and logging is left to the function.
 """
+import collections
 import importlib
 import json
 import os
@@ -25,6 +26,8 @@ SHARED, LOGS = os.path.join(FOLDER, "shared.py"), os.path.join(FOLDER, "logs.py"
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
 AHEAD = frozenset()  # modules that were imported only for the function's sake
+OUTPUT = None  # where log lines go
+HOOKED = False  # the logging module that was imported ahead of time logs there already
 
 MAX_MESSAGE = 32 << 10  # characters of an error's message
 MAX_STACK = 200  # lines of a stack
@@ -165,6 +168,10 @@ class Peak(object):
     def usage():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
+    def close(self):
+        if self._status is not None:
+            os.close(self._status)
+
     def status(self):
         return int(os.pread(self._status, 4096, 0).split(b"VmHWM:", 1)[1].split(None, 1)[0])
 
@@ -176,6 +183,10 @@ class Peak(object):
             return self.status()
         except (OSError, ValueError, IndexError):
             return 0  # the function has closed it
+
+
+def log(number, text):
+    OUTPUT.log(number, text)
 
 
 def leave(code, output=None):
@@ -334,6 +345,8 @@ def make_way(root):
 def start(load, output):
     """Becomes the function: environment, import path, module, initializer. Gives its handlers, or a (Fail byte, Failure)."""
     root = load["code_root"]
+    global OUTPUT
+    OUTPUT = output
     Context._prepare(load, logs.Logger(output.log))
     kind = FAIL_LOAD
     try:
@@ -343,11 +356,10 @@ def start(load, output):
         os.chdir(root)
         sys.path.insert(0, root)
         make_way(root)
-        hook = logs.LoggingHook(output.log)
-        if "logging" in sys.modules:
-            hook.attach(sys.modules["logging"])
-        else:
-            sys.meta_path.insert(0, hook)
+        if "logging" not in sys.modules:
+            sys.meta_path.insert(0, logs.LoggingHook(log))
+        elif not HOOKED:
+            logs.LoggingHook(log).attach(sys.modules["logging"])
         handlers = {CALL: find(root, load["handler"])}
         for key, frame in (("beat_handler", BEAT), ("stop_handler", STOP)):
             if load.get(key):
@@ -459,9 +471,8 @@ def hide(fd):
     return fd
 
 
-def main():
+def main(output):
     fd = hide(3)
-    output = Output()
     peak = Peak()
     send(fd, READY, 0, b"", b"")
     kind, _, _, body = receive(fd)
@@ -484,15 +495,44 @@ def main():
     serve(fd, handlers, load, output, peak)
 
 
-def wait_to_be_copied():
+def wait_to_be_copied(output):
     """Goes on in a copy of this process: see template.py."""
-    global PID, AHEAD
+    global PID, AHEAD, HOOKED
     ours = {name.partition(".")[0] for name in sys.modules}
     template = load_file("_hanshu_template", os.path.join(FOLDER, "template.py"))
     template.imports()
     AHEAD = frozenset(name.partition(".")[0] for name in sys.modules) - ours
+    logs.LoggingHook(log).attach(importlib.import_module("logging"))
+    HOOKED = True
+    rehearse(output)
     template.wait()
     PID = os.getpid()
+
+
+def rehearse(output):
+    """Does once what each copy does until its first answer.
+
+    What the interpreter makes at the first use of something (caches, interned names, specialised instructions) is then there
+    before the copy, which otherwise makes it again each time, in memory of its own.
+    """
+    before = set(sys.modules)
+    load = collections.defaultdict(str, code_root=FOLDER, handler="rehearsal.handler", env={"RUNTIME_CODE_ROOT": FOLDER})
+    handlers, trouble = start(load, output)
+    if trouble is not None:
+        raise trouble[1]
+    peak = Peak()
+    decode = json.JSONDecoder().decode
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    for _ in range(8):  # instructions are specialised after some uses
+        text = encode(handlers[CALL](decode('{"a": [1, 2.5, "text", null, true]}'), new_context(DEADLINE.pack(1) + b"id\0{}")))
+        HEAD.unpack_from(HEAD.pack(2, CALL, 0, 0, 1) + PEAK.pack(peak()) + text.encode("utf-8"))
+    peak.close()
+    output.flush()
+    os.chdir("/")
+    sys.path.remove(FOLDER)
+    del os.environ["RUNTIME_CODE_ROOT"]
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
 
 
 logs = load_file("_hanshu_logs", LOGS)
@@ -500,5 +540,8 @@ logs = load_file("_hanshu_logs", LOGS)
 if __name__ == "__main__":
     if sys.argv[1:] == ["template"]:
         del sys.argv[1:]
-        wait_to_be_copied()
-    main()
+        made = Output()
+        wait_to_be_copied(made)
+        main(made)
+    else:
+        main(Output())
