@@ -106,4 +106,4 @@ fuzz: init worker ## run each fuzz target for FUZZTIME (5s)
 
 .PHONY: clean
 clean: ## remove what the build and the tests left, but not a server's data
-	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(ADAPTOR)/adaptorbin/*-* $(JAVA)/dist/* test/node/node_modules
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(ADAPTOR)/adaptorbin/*-* $(JAVA)/dist/* test/node/node_modules test/minapp/node_modules

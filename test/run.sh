@@ -29,8 +29,9 @@ suite() {
     summary+=("$(printf '%-4s  %4d s  %s' "$result" $((SECONDS - begin)) "$name")")
 }
 
-node_sdk() {
-    cd test/node
+# node_folder FOLDER runs the tests of a folder with a package.json.
+node_folder() {
+    cd "$1"
     # npm writes the second file when it has installed what the first one says.
     if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then npm ci --no-progress --loglevel=error || return; fi
     npm test --silent
@@ -38,7 +39,8 @@ node_sdk() {
 go_sdk() { cd test/huawei-go && go vet ./... && go test -count=1 -timeout 5m ./...; }
 main() { test/postgres.sh run go test -race -timeout 8m ./...; }
 
-suite "Node SDK (test/node)" node_sdk
+suite "Node SDK (test/node)" node_folder test/node
+suite "mincloud and minapp-sdk (test/minapp)" node_folder test/minapp
 suite "Go SDK (test/huawei-go)" go_sdk
 suite "go test -race ./..." main
 

@@ -17,6 +17,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/api/admin"
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/api/iam"
+	"github.com/hanshu-faas/hanshu/internal/api/minapp"
 	"github.com/hanshu-faas/hanshu/internal/auth"
 	"github.com/hanshu-faas/hanshu/internal/blob"
 	"github.com/hanshu-faas/hanshu/internal/config"
@@ -40,6 +41,7 @@ import (
 var (
 	_ control.FunctionStore = (*store.DB)(nil)
 	_ auth.Store            = (*store.DB)(nil)
+	_ auth.ClientStore      = (*store.DB)(nil)
 	_ invoke.Functions      = (*store.DB)(nil)
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
@@ -114,7 +116,7 @@ func (s *Server) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	identities, err := auth.New(auth.Config{Store: db, Sealer: sealer, Dev: s.cfg.Dev})
+	identities, err := auth.New(auth.Config{Store: db, Clients: db, Sealer: sealer, Dev: s.cfg.Dev})
 	if err != nil {
 		return err
 	}
@@ -149,7 +151,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	follow, ahead := &changes{}, &preparer{}
+	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
 		Preparer: ahead, Images: images,
@@ -160,24 +162,30 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent), Peer: asked,
 		Log: s.log, Metrics: counters,
 	})
-	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
+	ledger := invoke.NewLedger(db, s.log, counters)
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, Ledger: ledger, Plans: minapp.Plans(), QueueWait: s.cfg.QueueWait, Metrics: counters})
 	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
 	jobs := queue.New(queue.Config{
-		Store: db, Invoker: jobInvoker{invoker}, Policies: jobPolicies{async, db}, Deliverer: deliverer{fetcher, async},
+		Store: db, Invoker: jobInvoker{invoker}, Policies: policies{jobPolicies{async, db}, invoker}, Deliverer: deliverer{fetcher, async},
 		Record: record(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
+	})
+	asked.api = minapp.New(minapp.Config{
+		Functions: functions, Invoker: invoker, Access: identities, Logins: identities, Jobs: jobs, JobList: db, Records: db, Ledger: ledger,
+		Sealer: sealer, Runtime: newestNode(catalogue),
 	})
 	triggers, err := s.newTriggers(db, sealer, jobs, counters)
 	if err != nil {
 		return err
 	}
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
-	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
+	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
+		asked.api.Face(),
 		admin.New(s.withJobs(s.adminConfig(identities, recent, catalogue, counters, triggers.Buckets), jobs, db, async)),
 	)
 	if err != nil {
@@ -188,6 +196,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	front := newListener(s.handler, s.listener, s.log)
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
+		{Name: "records of calls", Service: ledger},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
 		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},

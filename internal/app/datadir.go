@@ -38,11 +38,25 @@ type adminFile struct {
 	Password  string `json:"password"`
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
+
+	Minapp minappClient `json:"minapp"`
+}
+
+// minappClient is the application that the open API's clients log in as.
+type minappClient struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+}
+
+// adminStore is what the owner's credentials are kept in.
+type adminStore interface {
+	auth.Store
+	auth.ClientStore
 }
 
 // ensureAdmin makes the owner and the file at the first start. Later it keeps the file's endpoint true, and makes new
 // credentials when the file is gone: whoever can write to the data directory is entitled to them.
-func ensureAdmin(ctx context.Context, cfg config.Config, db auth.Store, sealer *auth.Sealer, addr net.Addr, log *slog.Logger) (f adminFile, err error) {
+func ensureAdmin(ctx context.Context, cfg config.Config, db adminStore, sealer *auth.Sealer, addr net.Addr, log *slog.Logger) (f adminFile, err error) {
 	path := filepath.Join(cfg.DataDir, adminName)
 	endpoint := "http://" + addr.String()
 	data, err := os.ReadFile(path)
@@ -50,10 +64,15 @@ func ensureAdmin(ctx context.Context, cfg config.Config, db auth.Store, sealer *
 		if err := json.Unmarshal(data, &f); err != nil {
 			return f, fmt.Errorf("read %s: %w; remove it for new credentials", path, err)
 		}
-		if f.Endpoint == endpoint {
+		if f.Endpoint == endpoint && f.Minapp.ClientID != "" {
 			return f, nil
 		}
 		f.Endpoint = endpoint
+		if f.Minapp.ClientID == "" { // written by an older release
+			if err := f.addClient(ctx, db); err != nil {
+				return f, err
+			}
+		}
 		return f, writeAdmin(path, f)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
@@ -71,7 +90,15 @@ func ensureAdmin(ctx context.Context, cfg config.Config, db auth.Store, sealer *
 		Endpoint: endpoint, Region: cfg.Region, ProjectID: c.ProjectID, DomainID: c.DomainID, Domain: c.Domain,
 		User: c.User, Password: c.Password, AccessKey: c.AccessKey, SecretKey: c.SecretKey,
 	}
+	if err := f.addClient(ctx, db); err != nil {
+		return f, err
+	}
 	return f, writeAdmin(path, f)
+}
+
+func (f *adminFile) addClient(ctx context.Context, db adminStore) (err error) {
+	f.Minapp.ClientID, f.Minapp.ClientSecret, err = auth.EnsureClient(ctx, db, db, f.ProjectID)
+	return err
 }
 
 // writeAdmin replaces the file whole, so that a reader never sees half of it.

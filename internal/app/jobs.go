@@ -7,6 +7,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/api/admin"
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
+	"github.com/hanshu-faas/hanshu/internal/api/minapp"
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/fetch"
@@ -29,9 +30,13 @@ func (i jobInvoker) Invoke(ctx context.Context, job faas.Job) (*faas.Result, err
 	if job.Alias != "" {
 		key.Version = ""
 	}
-	return i.invoker.Invoke(ctx, invoke.Request{Key: key, Alias: job.Alias, Call: faas.Invocation{
-		ID: job.ID, Source: job.Source, Event: job.Event, MemoryMB: job.MemoryMB, Alias: job.Alias, Kill: ctx.Done(),
-	}})
+	call := faas.Invocation{
+		ID: job.ID, Source: job.Source, Event: job.Event, MemoryMB: job.MemoryMB, Alias: job.Alias, Kill: ctx.Done(), Async: true,
+	}
+	if job.Origin != "" {
+		call.Origin, call.Depth, call.Timeout, call.QueueWait = job.Origin, minapp.DepthOf(job.Origin), minapp.AsyncLimit, minapp.SyncPatience
+	}
+	return i.invoker.Invoke(ctx, invoke.Request{Key: key, Alias: job.Alias, Call: call})
 }
 
 // jobPolicies adds to the settings for asynchronous calls what their functions allow.

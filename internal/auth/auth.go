@@ -12,8 +12,10 @@ import (
 type Config struct {
 	Store  Store
 	Sealer *Sealer
-	Dev    bool             // requests from loopback without credentials become the owner
-	Now    func() time.Time // nil for time.Now
+	// Clients keeps applications; nil where none can log in.
+	Clients ClientStore
+	Dev     bool             // requests from loopback without credentials become the owner
+	Now     func() time.Time // nil for time.Now
 }
 
 // fresh is how long an answer of the store is believed; a user, key or project that went is refused after it.
@@ -22,6 +24,7 @@ const fresh = time.Minute
 // Auth proves identities and decides what they may do. Safe for concurrent use; it starts nothing.
 type Auth struct {
 	store     Store
+	clients   ClientStore
 	sealer    *Sealer
 	dev       bool
 	now       func() time.Time
@@ -45,7 +48,7 @@ func New(cfg Config) (*Auth, error) {
 		now = time.Now
 	}
 	return &Auth{
-		store: cfg.Store, sealer: cfg.Sealer, dev: cfg.Dev, now: now, passwords: newPasswords(),
+		store: cfg.Store, clients: cfg.Clients, sealer: cfg.Sealer, dev: cfg.Dev, now: now, passwords: newPasswords(),
 		tokens:   newCache[string, tokenEntry](4096),
 		keys:     newCache[string, keyEntry](1024),
 		projects: newCache[string, faas.Project](1024),

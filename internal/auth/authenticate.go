@@ -29,7 +29,7 @@ func gone(err error, ending string) error {
 	return err
 }
 
-// Authenticate proves who makes a request, by X-Auth-Token or by the signature in Authorization. body reads the whole
+// Authenticate proves who makes a request, by X-Auth-Token, or by a token or the signature in Authorization. body reads the whole
 // body; it is asked for only when a signature holds in all that can be seen without it.
 // A key has no scope but what X-Project-Id asks for; a token has its own, and may not ask for another.
 // Errors: CodeUnauthenticated; CodeForbidden, field "project" or "domain", for a scope that is not the caller's.
@@ -48,6 +48,9 @@ func (a *Auth) identify(r *http.Request, body func() ([]byte, error)) (faas.Prin
 	if text := r.Header.Get(headerToken); text != "" {
 		e, err := a.verify(r.Context(), text)
 		return e.principal, err
+	}
+	if kind, text, ok := grantIn(r); ok {
+		return a.byGrant(r.Context(), kind, text)
 	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		return a.bySignature(r, body, header)

@@ -1,4 +1,4 @@
-// Package auth proves who makes a request (password, token, AK/SK signature) and decides what they may do.
+// Package auth proves who makes a request (password, token, AK/SK signature, OAuth client) and decides what they may do.
 //
 // It must not know what a function is, nor SQL, nor any dialect's bodies.
 package auth

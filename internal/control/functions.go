@@ -65,10 +65,13 @@ func NewFunctions(cfg FunctionsConfig) *Functions {
 
 // NewFunction describes a function to be made.
 type NewFunction struct {
-	Package  string // "" means faas.DefaultPackage
-	Name     string
-	Settings Settings // Runtime, Handler, TimeoutSec and MemoryMB are required
-	Code     Code
+	Package string // "" means faas.DefaultPackage
+	Name    string
+	// Title, when not "", is what people call the function; Name, when "", is made from it.
+	Title     string
+	CreatedBy string   // name of a user; "" where nobody is to be noted
+	Settings  Settings // Runtime, Handler, TimeoutSec and MemoryMB are required
+	Code      Code
 }
 
 // Create makes a function. Errors: CodeInvalid or CodeUnsupported with the field; CodeExists; CodeQuota; CodeTooLarge;
@@ -76,6 +79,9 @@ type NewFunction struct {
 func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (*faas.Function, error) {
 	if n.Package == "" {
 		n.Package = faas.DefaultPackage
+	}
+	if err := s.nameByTitle(ctx, project, &n); err != nil {
+		return nil, err
 	}
 	if err := faas.CheckFunctionName(n.Name); err != nil {
 		return nil, err
@@ -86,6 +92,7 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	now := s.now()
 	f := &faas.Function{
 		ID: uuid.NewString(), Project: project, Package: n.Package, Name: n.Name, Version: faas.Latest, Revision: 1,
+		Title: n.Title, CreatedBy: n.CreatedBy,
 		Spec:      faas.Spec{TmpMB: 512, MaxInstances: faas.Unlimited, RequestsPer: 1, Generation: "v2"},
 		CreatedAt: now, ModifiedAt: now,
 	}

@@ -83,7 +83,7 @@ func TestCreateGivesDefaults(t *testing.T) {
 	f.ID, f.ImageLabel = "", ""
 	sum := sha512.Sum512([]byte("def handler(e, c): return e"))
 	require.Equal(t, &faas.Function{
-		Project: project, Package: "default", Name: "test", Version: "latest", Revision: 1,
+		Project: project, Package: "default", Name: "test", Version: "latest", Revision: 1, Number: 1,
 		Spec: faas.Spec{
 			Runtime: "Python3.9", Handler: "index.handler", Timeout: 3 * time.Second, MemoryMB: 128, TmpMB: 512,
 			MaxInstances: -1, RequestsPer: 1, Generation: "v2",

@@ -3,6 +3,7 @@ package control
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -19,8 +20,11 @@ const (
 // "" clears a text.
 type Settings struct {
 	Description *string
+	Title       *string // "" for none
+	ModifiedBy  *string
 	Runtime     *string
 	Handler     *string
+	Contract    *string
 	TimeoutSec  *int
 	MemoryMB    *int
 	TmpMB       *int
@@ -70,6 +74,9 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.Description, set.Description)
 	assign(&spec.Runtime, set.Runtime)
 	assign(&spec.Handler, set.Handler)
+	assign(&spec.Contract, set.Contract)
+	assign(&f.Title, set.Title)
+	assign(&f.ModifiedBy, set.ModifiedBy)
 	assign(&spec.MemoryMB, set.MemoryMB)
 	assign(&spec.TmpMB, set.TmpMB)
 	assign(&spec.InitHandler, set.InitHandler)
@@ -143,6 +150,9 @@ func (s *Functions) checkLanguage(f *faas.Function, was faas.Spec) error {
 	spec := &f.Spec
 	if spec.Runtime == was.Runtime && spec.Handler == was.Handler {
 		return nil
+	}
+	if spec.Contract == faas.ContractCallback && !strings.HasPrefix(spec.Runtime, "Node.js") {
+		return faas.Errorf(faas.CodeInvalid, "runtime", "runtime %.60q cannot serve a function that answers by a callback; use Node.js", spec.Runtime)
 	}
 	if spec.Handler == "" || utf8.RuneCountInString(spec.Handler) > maxHandler {
 		return faas.Errorf(faas.CodeInvalid, "handler", "handler must have 1 to %d characters", maxHandler)

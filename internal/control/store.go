@@ -23,6 +23,8 @@ type FunctionStore interface {
 	UpdateFunction(ctx context.Context, key faas.FunctionKey, quota faas.Quota, change func(*faas.Function) error) (*faas.Function, error)
 	// DeleteFunction removes a function with all that belongs to it; key.Version is ignored. Error: CodeNotFound.
 	DeleteFunction(ctx context.Context, key faas.FunctionKey) error
+	// NameOfTitle gives the name of the function with a title. Error: CodeNotFound, field "function".
+	NameOfTitle(ctx context.Context, project, pkg, title string) (string, error)
 	ListFunctions(ctx context.Context, filter faas.FunctionFilter) (faas.FunctionPage, error)
 	// Reserved lists the versions with reserved instances, of a project or, for "", of all.
 	Reserved(ctx context.Context, project string) ([]*faas.Function, error)

@@ -11,6 +11,13 @@ type Function struct {
 	Name     string
 	Version  string // Latest or a published name
 	Revision int64  // grows by one with every change of this version; starts at 1
+	Number   int64  // of this version among all that were ever made in the project; set by the store
+
+	// Title is what people call the function where that is no name that a URN can carry, or another one by now; "" where it
+	// is Name. It is unique within the package.
+	Title      string
+	CreatedBy  string // name of a user; "" where nobody noted it
+	ModifiedBy string
 
 	Spec Spec
 	Code Package
@@ -27,6 +34,7 @@ type Spec struct {
 	Description string
 	Runtime     string // as the owner wrote it, e.g. "Python3.9"
 	Handler     string
+	Contract    string        // how the handler is called: ContractContext or ContractCallback
 	Timeout     time.Duration // whole seconds
 	MemoryMB    int
 	TmpMB       int // size of /tmp; 512 or 10240
@@ -57,6 +65,23 @@ type Spec struct {
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string
+}
+
+// The ways of calling a handler.
+const (
+	// ContractContext is handler(event, context); what the function returns is the result.
+	ContractContext = ""
+	// ContractCallback is main(event, callback): event is an envelope with the caller's data in it, and the answer goes out
+	// once nothing is left to do (minapp reference 4).
+	ContractCallback = "callback"
+)
+
+// DisplayName is the Title, or the Name of a function without one.
+func (f *Function) DisplayName() string {
+	if f.Title != "" {
+		return f.Title
+	}
+	return f.Name
 }
 
 // Unlimited is the MaxInstances of a function without a limit of its own.

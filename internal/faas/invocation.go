@@ -14,8 +14,35 @@ type Invocation struct {
 	MemoryMB int
 	// Alias the call came through, without "!"; "" for none.
 	Alias string
+	// Timeout, when not 0, bounds the run of this call beside Spec.Timeout; QueueWait likewise bounds the wait for an instance.
+	Timeout, QueueWait time.Duration
+	// Async tells that nobody waits for the result.
+	Async bool
+	// Depth counts the calls above this one that functions made of each other.
+	Depth int
+	// Origin is what the caller's dialect tells the function of the call, as a JSON object; "" for nothing.
+	Origin string
 	// Kill, when not nil, ends the instance that has the call once it is closed.
 	Kill <-chan struct{}
+}
+
+// RunLimit is how long this call may run in a function.
+func (c *Invocation) RunLimit(s *Spec) time.Duration {
+	if c.Timeout > 0 && c.Timeout < s.Timeout {
+		return c.Timeout
+	}
+	return s.Timeout
+}
+
+// LoadLimit is how long the code of a function may load.
+func (s *Spec) LoadLimit() time.Duration {
+	switch {
+	case s.InitHandler != "":
+		return InitAttempts * s.InitTimeout
+	case s.Contract == ContractCallback:
+		return min(s.Timeout, MaxCallbackLoad)
+	}
+	return s.Timeout // code without an initializer may load as long as it may run
 }
 
 // The sources of calls: a dialect's invoke operation, or what a trigger has seen.
@@ -29,6 +56,10 @@ const (
 	SourceOBS         = "obs"
 	SourceSMN         = "smn"
 	SourceMQTT        = "mqtt"
+	SourceOpenAPI     = "open_api"
+	SourceDashboard   = "user_dash"
+	SourceSDK         = "sdk"
+	SourceFunction    = "cloud_function"
 )
 
 // What an instance does outside calls is recorded like a call, with one of these as its source.
@@ -74,6 +105,7 @@ type LogLine struct {
 const (
 	LevelDebug = "DEBUG"
 	LevelInfo  = "INFO"
+	LevelLog   = "LOG" // console.log of a function of ContractCallback
 	LevelWarn  = "WARN"
 	LevelError = "ERROR"
 )

@@ -12,6 +12,7 @@ type Job struct {
 	// Dedup, when not "", makes a second job of the same function with the same text be the first one, accepted again.
 	Dedup     string
 	NotBefore time.Time // zero for at once
+	Origin    string    // as Invocation.Origin
 
 	MemoryMB int    // instance size asked for by this call; 0 for the function's own
 	Parent   string // id of the job whose end caused this one; "" for none

@@ -3,8 +3,10 @@ package faas
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -24,6 +26,9 @@ const (
 	MinTimeout        = 3 * time.Second
 	MaxTimeout        = 259200 * time.Second
 	MaxInitTimeout    = 300 * time.Second
+	MaxCallbackLoad   = 10 * time.Second // for code of ContractCallback, whose callers wait for 5 s
+	MaxCallDepth      = 8                // functions that call each other
+	MaxTitle          = 128              // characters
 	MaxStopTimeout    = 90 * time.Second
 	InitAttempts      = 3 // instances that a failing initializer is tried on
 )
@@ -53,6 +58,18 @@ func CheckPackageName(name string) error {
 	return nil
 }
 
+// CheckTitle holds a title to its rule: 1 to MaxTitle printable characters without "/", "\\" and ":", and no blank at an end.
+// Error: CodeInvalid, field "name".
+func CheckTitle(title string) error {
+	bad := title == "" || !utf8.ValidString(title) || utf8.RuneCountInString(title) > MaxTitle || strings.TrimSpace(title) != title ||
+		title == "." || title == ".." ||
+		strings.ContainsFunc(title, func(r rune) bool { return r == '/' || r == '\\' || r == ':' || !unicode.IsPrint(r) })
+	if bad {
+		return Errorf(CodeInvalid, "name", "name %.150q must be 1 to %d printable characters without '/', '\\' and ':'", title, MaxTitle)
+	}
+	return nil
+}
+
 // Check holds the parts of a Spec that do not depend on a language to their rules. Error: CodeInvalid with the field.
 func (s *Spec) Check() error {
 	switch {
@@ -74,6 +91,10 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.Reserved, MaxInstancesLimit)
 	case s.StopTimeout > MaxStopTimeout || s.StopHandler != "" && s.StopTimeout < time.Second:
 		return Errorf(CodeInvalid, "pre_stop_timeout", "pre_stop_timeout %d must be 1 to %d seconds when pre_stop_handler is set", s.StopTimeout/time.Second, MaxStopTimeout/time.Second)
+	case s.Contract != ContractContext && s.Contract != ContractCallback:
+		return Errorf(CodeInvalid, "contract", "contract %.20q must be empty or callback", s.Contract)
+	case s.Contract == ContractCallback && s.RequestsPer > 1:
+		return Errorf(CodeInvalid, "concurrent_num", "concurrent_num must be 1 for a function that answers by a callback")
 	case s.InitHandler == "" && s.InitTimeout != 0:
 		return nil // kept, and without effect until a handler is set
 	case s.InitHandler != "" && (s.InitTimeout < time.Second || s.InitTimeout > MaxInitTimeout):

@@ -17,6 +17,11 @@ type Config struct {
 	Recent    *Recent
 	QueueWait time.Duration // the longest a call waits for an instance, unless one is being started then; 30 s
 	Metrics   *metrics.Set
+	// Ledger keeps the calls of functions of faas.ContractCallback, and those with an Origin; nil for none.
+	Ledger *Ledger
+	// Plans bounds the calls that run at a time in one project, of functions of faas.ContractCallback, by memory size in MB. A
+	// size that is not named is not bounded.
+	Plans map[int]int
 }
 
 // maxCached bounds the versions kept at hand, so that a call reads no database.
@@ -28,6 +33,7 @@ type Invoker struct {
 	outcomes map[faas.Code]metrics.Counter
 	ok       metrics.Counter
 	duration metrics.Histogram
+	plans    plans
 
 	mu     sync.RWMutex
 	cached map[faas.FunctionKey]*faas.Function
@@ -69,25 +75,38 @@ func (i *Invoker) run(ctx context.Context, r Request, talk func(faas.Backend) er
 	}
 	call := r.Call
 	call.Alias = r.Alias
-	load := f.Spec.Timeout // code without an initializer may load as long as it may run
-	if f.Spec.InitHandler != "" {
-		load = faas.InitAttempts * f.Spec.InitTimeout
+	wait := i.cfg.QueueWait
+	if call.QueueWait > 0 {
+		wait = min(wait, call.QueueWait)
 	}
-	call.QueueBy = begun.Add(i.cfg.QueueWait)
-	call.Deadline = call.QueueBy.Add(load + f.Spec.Timeout)
-	var res *faas.Result
-	if talk == nil {
-		res, err = i.cfg.Runner.Run(ctx, f, call)
-	} else {
-		res, err = i.cfg.Runner.Exchange(ctx, f, call, talk)
-	}
+	call.QueueBy = begun.Add(wait)
+	call.Deadline = call.QueueBy.Add(f.Spec.LoadLimit() + call.RunLimit(&f.Spec))
+	i.noteStart(f, call, begun)
+	res, err := i.hand(ctx, f, call, talk)
 	if res != nil {
 		res.Version, res.Digest = f.Version, f.Code.Digest
 	}
 	took := time.Since(begun)
 	i.count(res, err, took)
+	i.noteEnd(f, call, begun, res, err)
 	i.cfg.Recent.add(Run{Key: f.Key(), ID: call.ID, Source: call.Source, Begun: begun, Took: took, Result: res, Err: err})
 	return res, err
+}
+
+// hand gives a call to the Runner within its plan.
+func (i *Invoker) hand(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error) {
+	if talk != nil {
+		return i.cfg.Runner.Exchange(ctx, f, call, talk)
+	}
+	if f.Spec.Contract != faas.ContractCallback {
+		return i.cfg.Runner.Run(ctx, f, call)
+	}
+	leave, err := i.plans.enter(ctx, f.Project, f.Spec.MemoryMB, i.cfg.Plans[f.Spec.MemoryMB], call.QueueBy)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return i.cfg.Runner.Run(ctx, f, call)
 }
 
 // Find gives the version that a request means, and holds the request to what its owner allows, without running it. Errors: as

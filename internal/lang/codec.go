@@ -75,7 +75,7 @@ func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
 }
 
 func isFrameType(t byte) bool {
-	return t >= FrameReady && t <= FrameStopped || t == FrameDial || t == FrameDialed
+	return t >= FrameReady && t <= FrameStopped || t == FrameDial || t == FrameDialed || t == FrameAsk || t == FrameTold
 }
 
 // readN reads n bytes into buf, which grows with what has arrived and not with what was announced.
@@ -218,6 +218,8 @@ func logLevel(letter byte) string {
 	switch letter {
 	case 'D':
 		return faas.LevelDebug
+	case 'L':
+		return faas.LevelLog
 	case 'I':
 		return faas.LevelInfo
 	case 'W':

@@ -1,6 +1,10 @@
 package lang
 
-import "github.com/hanshu-faas/hanshu/internal/faas"
+import (
+	"encoding/json"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
 
 // The worker protocol: what the server and a bootstrap say to each other over the inherited stream socket, file
 // descriptor ControlFD. Every message is a frame:
@@ -22,6 +26,9 @@ import "github.com/hanshu-faas/hanshu/internal/faas"
 // byte, 1 when all is well) under the same sequence number. FrameStop comes last: the worker calls the pre-stop handler, answers
 // FrameStopped, or FrameFailed under the same number, and is ended.
 //
+// While a call of faas.ContractCallback runs, the worker may ask the platform: FrameAsk under the number of the call, answered
+// in any order by FrameTold, as long as the call is not answered itself. Body is a Question, and an Answer.
+//
 // A worker may end at any time, and does so by itself: after FailLast, when the function asked for it (sys.exit) or left an
 // error uncaught, and without an answer when the function ended the process or closed the socket.
 //
@@ -33,7 +40,7 @@ import "github.com/hanshu-faas/hanshu/internal/faas"
 //
 // Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
 // that runs; what was written before an answer is in the pipe before it. LogMark begins a line that carries its own
-// level: LogMark, one level letter (D, I, W, E), the text with line ends inside it written as LogBreak. Where calls run side by
+// level: LogMark, one level letter (D, L, I, W, E), the text with line ends inside it written as LogBreak. Where calls run side by
 // side the letter is followed by LogCall, the decimal sequence number of the call, and LogCall again. It can stand
 // behind text that the function left without a line end. AppendLogLines reads all this.
 const (
@@ -52,6 +59,9 @@ const (
 
 	FrameDial   = 20 // server: a connection to the function is wanted; no meta, no body
 	FrameDialed = 21 // worker: here it is, beside the first byte; no meta, no body
+
+	FrameAsk  = 30 // worker: asks the platform for something on behalf of a call; meta is a u32 that numbers the question, body JSON
+	FrameTold = 31 // server: the answer; the same meta, body JSON
 
 	FrameHead     = 12       // bytes before meta
 	MaxFrameBytes = 64 << 20 // a larger size is a broken worker
@@ -78,6 +88,10 @@ type CallExtra struct {
 	WorkflowID      string `json:"workflow_id,omitempty"`
 	WorkflowRunID   string `json:"workflow_run_id,omitempty"`
 	WorkflowStateID string `json:"workflow_state_id,omitempty"`
+	// For faas.ContractCallback: where the call comes from, how long it may run, and what its origin says of it.
+	Source  string `json:"source,omitempty"`
+	LimitMS int64  `json:"limit_ms,omitempty"`
+	Origin  string `json:"origin,omitempty"` // a JSON object as text
 }
 
 // Load tells a worker which function it becomes. It is the only way secrets reach a sandbox.
@@ -85,6 +99,7 @@ type Load struct {
 	CodeRoot    string            `json:"code_root"`
 	Region      string            `json:"region"`
 	Handler     string            `json:"handler"`
+	Contract    string            `json:"contract,omitempty"` // faas.ContractCallback, or "" for handler(event, context)
 	InitHandler string            `json:"init_handler,omitempty"`
 	StopHandler string            `json:"stop_handler,omitempty"`
 	BeatHandler string            `json:"beat_handler,omitempty"`
@@ -116,6 +131,20 @@ type Load struct {
 	SecretKey     string `json:"secret_key"`
 	SecurityToken string `json:"security_token"`
 	AuthToken     string `json:"auth_token"`
+}
+
+// Question is what a worker asks of the platform: to call another function of the same owner.
+type Question struct {
+	Invoke string          `json:"invoke"` // what people call the function
+	Data   json.RawMessage `json:"data"`
+	Sync   bool            `json:"sync"`
+}
+
+// Answer is what the platform says: Result, or why not.
+type Answer struct {
+	Result json.RawMessage `json:"result,omitempty"`
+	Status int             `json:"status,omitempty"` // of the refusal, 400 to 599; 0 for none
+	Reason string          `json:"reason,omitempty"`
 }
 
 // Failure is the body of FrameFailed (FunctionGraph reference 3.1).

@@ -51,7 +51,10 @@ type instance struct {
 	notice   string          // about the runtime; told with the first call
 	retired  sync.Once
 	ice      ice
-	shared   *shared // nil for one call at a time
+	pool     *Pool      // answers the questions of the worker
+	telling  sync.Mutex // of answers to questions; guards asking
+	asking   uint32     // call whose questions are answered; 0 for none
+	shared   *shared    // nil for one call at a time
 
 	endLock sync.Mutex
 	over    bool
@@ -157,7 +160,7 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 		release()
 		return nil, err
 	}
-	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region}
+	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region, pool: p}
 	in.openReader(rt.Language.HTTP)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
@@ -221,9 +224,9 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 		return nil, fmt.Errorf("read user data: %w", err)
 	}
 	f, begun := g.function, time.Now()
-	budget := f.Spec.Timeout
-	if f.Spec.InitHandler != "" {
-		budget = f.Spec.InitTimeout
+	budget := f.Spec.InitTimeout
+	if f.Spec.InitHandler == "" {
+		budget = f.Spec.LoadLimit()
 	}
 	_ = in.conn.SetDeadline(begun.Add(budget))
 	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
@@ -268,7 +271,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 
 func initTimeout(f *faas.Function) *faas.Failure {
 	if f.Spec.InitHandler == "" {
-		return timedOut("loading the code", f.Spec.Timeout)
+		return timedOut("loading the code", f.Spec.LoadLimit())
 	}
 	failure := timedOut("the initializer", f.Spec.InitTimeout)
 	failure.Code = faas.CodeInitTimeout
@@ -293,7 +296,7 @@ func loadOf(f *faas.Function, region string, memoryMB int, codeRoot string, vari
 		"RUNTIME_MAX_RESP_BODY_SIZE":  strconv.Itoa(faas.MaxResultBytes), "RUNTIME_MAX_REQUEST_BODY_SIZE": strconv.Itoa(faas.MaxEventBytes),
 	})
 	return lang.Load{
-		CodeRoot: codeRoot, Region: region, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
+		CodeRoot: codeRoot, Region: region, Handler: f.Spec.Handler, Contract: f.Spec.Contract, InitHandler: f.Spec.InitHandler,
 		StopSec: int(f.Spec.StopTimeout / time.Second), ProjectID: f.Project,
 		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
 		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
@@ -305,7 +308,7 @@ func loadOf(f *faas.Function, region string, memoryMB int, codeRoot string, vari
 const maxFrame = faas.MaxResultBytes + 256<<10
 
 // call runs one call and says what became of the instance.
-func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
+func (in *instance) call(f *faas.Function, c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
 	in.output.wake()
 	if in.shared != nil {
 		return in.shared.call(c, timeout)
@@ -315,7 +318,7 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	in.seq++
 	begun := time.Now()
 	deadline := begun.Add(timeout)
-	in.frame = lang.AppendCall(in.frame[:0], in.seq, deadline, c.ID, lang.CallExtra{Alias: c.Alias}, c.Event)
+	in.frame = lang.AppendCall(in.frame[:0], in.seq, deadline, c.ID, extraOf(f, c), c.Event)
 	_ = in.conn.SetDeadline(deadline)
 	err := in.write(in.frame)
 	if cap(in.frame) > 64<<10 {
@@ -329,7 +332,7 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	}
 	var frame lang.Frame
 	if err == nil {
-		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
+		frame, err = in.await(f, c, deadline)
 	}
 	res, state := &faas.Result{Run: time.Since(begun)}, alive
 	switch {

@@ -67,6 +67,9 @@ type Config struct {
 	// Note keeps what an instance did outside calls: its pre-stop handler, a heartbeat that failed. It may be nil.
 	Note func(f *faas.Function, source string, begun time.Time, res *faas.Result)
 
+	// Peer answers what functions ask of the platform while a call of theirs runs. It may be nil: then they may not ask.
+	Peer Peer
+
 	Log     *slog.Logger
 	Metrics *metrics.Set
 }
@@ -261,7 +264,7 @@ func (p *Pool) run(ctx context.Context, f *faas.Function, call faas.Invocation, 
 // had ended before it took the call. Each costs an instance or a group, so attempts end.
 func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk func(faas.Backend) error, begun time.Time) (*faas.Result, error) {
 	defer p.calls.Done()
-	timeout := g.function.Spec.Timeout
+	timeout := call.RunLimit(&g.function.Spec)
 	l, err := g.lease(ctx, call.QueueBy, call.Deadline.Add(-timeout))
 	if err != nil {
 		return nil, err
@@ -276,7 +279,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 	var state liveness
 	settle := l.instance.killOn(call.Kill)
 	if talk == nil {
-		res, state = l.instance.call(call, timeout)
+		res, state = l.instance.call(g.function, call, timeout)
 	} else {
 		res, state = g.exchange(ctx, l.instance, call, talk)
 	}

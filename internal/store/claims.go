@@ -204,7 +204,7 @@ func fromMicros(us int64) time.Time {
 
 // jobColumns are those of a job but for the names of its function, which its lane has.
 const jobColumns = `seq, id, lane, state, due_us, since_us, began_us, ended_us, attempts, interrupted, postponed, cancel,
-	version, alias, source, memory_mb, parent, coalesce(dedup, ''), target, code, message, event`
+	version, alias, source, memory_mb, parent, coalesce(dedup, ''), target, code, message, event, origin`
 
 // scanJob reads a row of jobColumns.
 func scanJob(rows *sql.Rows) (j faas.JobStatus, err error) {
@@ -212,7 +212,7 @@ func scanJob(rows *sql.Rows) (j faas.JobStatus, err error) {
 	var due, since, began, ended int64
 	var target string
 	err = rows.Scan(&j.Seq, &j.ID, &j.Lane, &state, &due, &since, &began, &ended, &j.Attempts, &j.Interrupted, &j.Postponed, &j.Cancel,
-		&j.Key.Version, &j.Alias, &j.Source, &j.MemoryMB, &j.Parent, &j.Dedup, &target, &j.Code, &j.Message, &j.Event)
+		&j.Key.Version, &j.Alias, &j.Source, &j.MemoryMB, &j.Parent, &j.Dedup, &target, &j.Code, &j.Message, &j.Event, &j.Origin)
 	if err != nil {
 		return j, err
 	}

@@ -15,6 +15,7 @@ type document struct {
 	Description string `json:"description,omitempty"`
 	Runtime     string `json:"runtime,omitempty"`
 	Handler     string `json:"handler,omitempty"`
+	Contract    string `json:"contract,omitempty"`
 	TimeoutMS   int64  `json:"timeout_ms,omitempty"`
 	MemoryMB    int    `json:"memory_mb,omitempty"`
 	TmpMB       int    `json:"tmp_mb,omitempty"`
@@ -51,6 +52,9 @@ type document struct {
 	ImageLabel         string `json:"image_label,omitempty"`
 	VersionDescription string `json:"version_description,omitempty"`
 	Pinned             bool   `json:"pinned,omitempty"`
+	Title              string `json:"title,omitempty"`
+	CreatedBy          string `json:"created_by,omitempty"`
+	ModifiedBy         string `json:"modified_by,omitempty"`
 }
 
 // imageDocument is a faas.Image.
@@ -67,7 +71,7 @@ type imageDocument struct {
 func encode(f *faas.Function) (string, error) {
 	s := &f.Spec
 	text, err := json.Marshal(document{
-		Description: s.Description, Runtime: s.Runtime, Handler: s.Handler,
+		Description: s.Description, Runtime: s.Runtime, Handler: s.Handler, Contract: s.Contract,
 		TimeoutMS: s.Timeout.Milliseconds(), MemoryMB: s.MemoryMB, TmpMB: s.TmpMB,
 		InitHandler: s.InitHandler, InitTimeoutMS: s.InitTimeout.Milliseconds(),
 		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
@@ -78,6 +82,7 @@ func encode(f *faas.Function) (string, error) {
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
+		Title: f.Title, CreatedBy: f.CreatedBy, ModifiedBy: f.ModifiedBy,
 	})
 	if err != nil {
 		return "", fmt.Errorf("encode function document: %w", err)
@@ -92,7 +97,7 @@ func decode(text string, f *faas.Function) error {
 		return fmt.Errorf("decode function document: %w", err)
 	}
 	f.Spec = faas.Spec{
-		Description: d.Description, Runtime: d.Runtime, Handler: d.Handler,
+		Description: d.Description, Runtime: d.Runtime, Handler: d.Handler, Contract: d.Contract,
 		Timeout: time.Duration(d.TimeoutMS) * time.Millisecond, MemoryMB: d.MemoryMB, TmpMB: d.TmpMB,
 		InitHandler: d.InitHandler, InitTimeout: time.Duration(d.InitTimeoutMS) * time.Millisecond,
 		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,
@@ -104,5 +109,6 @@ func decode(text string, f *faas.Function) error {
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource
 	f.ImageLabel, f.VersionDescription, f.Pinned = d.ImageLabel, d.VersionDescription, d.Pinned
+	f.Title, f.CreatedBy, f.ModifiedBy = d.Title, d.CreatedBy, d.ModifiedBy
 	return nil
 }

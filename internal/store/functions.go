@@ -13,10 +13,11 @@ import (
 
 const functionColumns = "seq, project, package, name, version, id, revision, digest, code_bytes, created_us, modified_us, doc"
 
-// CreateFunction stores a new version of a function with Revision 1, which it sets in f. A version other than
+// CreateFunction stores a new version of a function with Revision 1, which it sets in f with
+// its Number. A version other than
 // faas.Latest counts its code, but not as a function, in the project's usage.
 //
-// Errors: CodeExists, field "function"; CodeQuota, field "functions" or "code_bytes"; CodeInvalid, field "function", when
+// Errors: CodeExists, field "function" or "title"; CodeQuota, field "functions" or "code_bytes"; CodeInvalid, field "function", when
 // its key is not text that can be stored.
 func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Quota) error {
 	if !storable(f.Project, f.Package, f.Name, f.Version) {
@@ -26,6 +27,7 @@ func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Q
 	if err != nil {
 		return err
 	}
+	var number int64
 	err = db.change(ctx, "create function", func(tx *sql.Tx) error {
 		delta := faas.Usage{CodeBytes: f.Code.Size}
 		if f.Version == faas.Latest {
@@ -46,10 +48,14 @@ func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Q
 		case !added:
 			return faas.Errorf(faas.CodeExists, "function", "function %q exists already in package %q", f.Name, f.Package)
 		}
+		if err := setTitle(ctx, tx, f, ""); err != nil {
+			return err
+		}
+		number = seq
 		return within(usage, delta, quota)
 	})
 	if err == nil {
-		f.Revision = 1
+		f.Revision, f.Number = 1, number
 	}
 	return err
 }
@@ -115,6 +121,7 @@ func scan(row interface{ Scan(...any) error }) (f *faas.Function, seq int64, err
 	if err != nil {
 		return nil, 0, err
 	}
+	f.Number = seq
 	f.CreatedAt, f.ModifiedAt = time.UnixMicro(created).UTC(), time.UnixMicro(modified).UTC()
 	if err := decode(doc, f); err != nil {
 		return nil, 0, fmt.Errorf("function %s/%s/%s:%s: %w", f.Project, f.Package, f.Name, f.Version, err)
@@ -146,6 +153,9 @@ func (db *DB) UpdateFunction(ctx context.Context, key faas.FunctionKey, quota fa
 			return err
 		}
 		if err := within(usage, delta, quota); err != nil {
+			return err
+		}
+		if err := setTitle(ctx, tx, f, old.Title); err != nil {
 			return err
 		}
 		return replace(ctx, tx, f)
@@ -205,6 +215,14 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			return faas.NotFound("function", key.Name)
 		}
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `delete from function_titles where project = $1 and package = $2 and name = $3`,
+			key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `delete from calls where project = $1 and package = $2 and name = $3`,
+			key.Project, key.Package, key.Name); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `delete from async_configs where project = $1 and package = $2 and name = $3`,

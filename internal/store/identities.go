@@ -60,7 +60,8 @@ func (db *DB) CreateAccessKey(ctx context.Context, k faas.AccessKey) error {
 	return db.change(ctx, "create access key", func(tx *sql.Tx) error { return addAccessKey(ctx, tx, k) })
 }
 
-// ResetUser replaces a user's password hash, and all of the user's keys by k, which must be the user's. Errors:
+// ResetUser replaces a user's password hash, and all of the user's keys by k, which must be the user's; the user's clients and
+// what was handed out to them go. Errors:
 // CodeNotFound, field "user"; CodeExists, field "access_key", when another user has a key of this id.
 func (db *DB) ResetUser(ctx context.Context, userID, passwordHash string, k faas.AccessKey) error {
 	return db.change(ctx, "reset user", func(tx *sql.Tx) error {
@@ -76,8 +77,10 @@ func (db *DB) ResetUser(ctx context.Context, userID, passwordHash string, k faas
 		if _, err := tx.ExecContext(ctx, `update users set password_hash = $1 where id = $2`, passwordHash, userID); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `delete from access_keys where user_id = $1`, userID); err != nil {
-			return err
+		for _, held := range []string{"access_keys", "oauth_grants", "oauth_clients"} {
+			if _, err := tx.ExecContext(ctx, `delete from `+held+` where user_id = $1`, userID); err != nil {
+				return err
+			}
 		}
 		return addAccessKey(ctx, tx, k)
 	})

@@ -169,7 +169,7 @@ func (w *writer) lane(ctx context.Context, key laneKey) (int64, error) {
 }
 
 func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
-	types := make([]string, 15) // those of the columns
+	types := make([]string, 16) // those of the columns
 	args := make([]any, 0, len(chunk)*len(types))
 	bySeq := make(map[int64]*newJob, len(chunk))
 	for _, n := range chunk {
@@ -179,11 +179,11 @@ func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
 			dedup = j.Dedup
 		}
 		args = append(args, n.seq, j.ID, n.lane, rowWaiting, n.due, n.since, versionOf(j), j.Alias, j.Source,
-			j.MemoryMB, j.Parent, dedup, n.target, rowBytes+len(j.Event), j.Event)
+			j.MemoryMB, j.Parent, dedup, n.target, rowBytes+len(j.Event)+len(j.Origin), j.Event, j.Origin)
 		bySeq[n.seq] = n
 	}
 	rows, err := w.query(ctx, `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb,
-		parent, dedup, target, bytes, event) values `+rowsOf(len(chunk), 0, types, w.group.db.dialect.mark)+` on conflict do nothing returning seq`, args...)
+		parent, dedup, target, bytes, event, origin) values `+rowsOf(len(chunk), 0, types, w.group.db.dialect.mark)+` on conflict do nothing returning seq`, args...)
 	if err != nil {
 		return err
 	}

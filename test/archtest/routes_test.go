@@ -21,6 +21,12 @@ var openRoutes = []string{
 	"admin Health",
 	"admin Metrics", // from this machine only
 	"iam KeystoneCreateToken",
+	"minapp Authorize",
+	"minapp CreateAccessToken",
+	"minapp LoginAnonymously", // refuses
+	"minapp LoginByUsername",
+	"minapp Preflight",  // tells browsers what any page may ask with a token of its own
+	"minapp ShowJobLog", // by an address that is sealed and expires
 }
 
 var pathPart = regexp.MustCompile(`\{[^}]+\}`)
@@ -54,5 +60,5 @@ func TestAuthOnEveryRoute(t *testing.T) {
 		}
 	}
 	slices.Sort(open)
-	require.Equal(t, openRoutes, open)
+	require.Equal(t, openRoutes, slices.Compact(open))
 }

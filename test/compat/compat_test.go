@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
+	"github.com/hanshu-faas/hanshu/internal/api/minapp"
 )
 
 var quoted = regexp.MustCompile("`([^`]+)`")
@@ -63,5 +64,17 @@ func TestOperations(t *testing.T) {
 	}
 	for _, name := range functiongraph.Operations() {
 		require.True(t, listed[name], "%s is not listed", name)
+	}
+}
+
+func TestMinappOperations(t *testing.T) {
+	listed := map[string]bool{}
+	for _, row := range rows(t, page(t), "## minapp's cloud functions") {
+		for _, name := range regexp.MustCompile(`\b[A-Z][a-z]\w+\b`).FindAllString(row[0], -1) {
+			listed[name] = true
+		}
+	}
+	for _, route := range minapp.New(minapp.Config{}).Face().Routes {
+		require.True(t, listed[route.Operation], "%s is not listed", route.Operation)
 	}
 }

@@ -83,6 +83,7 @@ func (s *Store) CreateFunction(_ context.Context, f *faas.Function, quota faas.Q
 		return err
 	}
 	s.next++
+	f.Number = s.next
 	s.rows[f.Key()] = row{s.next, *clone(f)}
 	return nil
 }
@@ -159,6 +160,18 @@ func (s *Store) DeleteFunction(_ context.Context, key faas.FunctionKey) error {
 	}
 	delete(s.rows, key)
 	return nil
+}
+
+// NameOfTitle is of control.FunctionStore.
+func (s *Store) NameOfTitle(_ context.Context, project, pkg, title string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, r := range s.rows {
+		if key.Project == project && key.Package == pkg && r.function.Title == title && title != "" {
+			return key.Name, nil
+		}
+	}
+	return "", faas.NotFound("function", title)
 }
 
 // ListFunctions is of control.FunctionStore.

@@ -50,6 +50,21 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
+// Node.js keeps the contract of callbacks too, in every version that is here.
+func TestCallbacks(t *testing.T) {
+	for _, l := range All() {
+		if l.ID != "node" {
+			continue
+		}
+		for _, in := range installs(t, l) {
+			t.Run(in.Version, func(t *testing.T) {
+				t.Parallel()
+				langtest.Callbacks(t, l, in)
+			})
+		}
+	}
+}
+
 // Python 2.7 by Jython, also where the machine has a python2.7. It takes seconds to start, so a part of the suite must do; of
 // the rest all passes but the cases that fork, raise in a signal handler, close descriptors by number, or send half of a
 // surrogate pair, none of which Jython has.

@@ -227,6 +227,17 @@ func (w *Worker) Ask(kind byte) Reply {
 	return w.exchange(lang.AppendFrame(w.out[:0], lang.Frame{Type: kind, Seq: w.seq}), w.seq)
 }
 
+// SendFrames sends what is no call in one piece, and waits for nothing.
+func (w *Worker) SendFrames(frames ...lang.Frame) {
+	w.t.Helper()
+	var wire []byte
+	for _, f := range frames {
+		wire = lang.AppendFrame(wire, f)
+	}
+	_, err := w.conn.Write(wire)
+	require.NoError(w.t, err)
+}
+
 // Receive waits for the next answer, whichever call it is for.
 func (w *Worker) Receive() Reply {
 	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
@@ -239,7 +250,7 @@ func (w *Worker) Receive() Reply {
 		r.PeakKiB, r.Err = f.PeakKiB()
 	case lang.FrameFailed:
 		r.Fail, r.Failure, r.Err = f.Failure()
-	case lang.FrameLoaded, lang.FrameBeaten, lang.FrameStopped:
+	case lang.FrameLoaded, lang.FrameBeaten, lang.FrameStopped, lang.FrameAsk:
 	default:
 		r.Err = fmt.Errorf("answer of type %d", f.Type)
 	}

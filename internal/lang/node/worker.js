@@ -20,7 +20,7 @@ const now = Date.now;
 
 const CONTROL = 3;
 const HEAD = 12;
-const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6, BEAT = 7, BEATEN = 8, STOP = 9, STOPPED = 10;
+const READY = 1, LOAD = 2, LOADED = 3, CALL = 4, RESULT = 5, FAILED = 6, BEAT = 7, BEATEN = 8, STOP = 9, STOPPED = 10, ASK = 30, TOLD = 31;
 const FAIL_LOAD = 'l', FAIL_INIT = 'i', FAIL_EXCEPTION = 'x', FAIL_LAST = 'e', FAIL_RESULT = 'r', FAIL_TOO_LARGE = 't';
 
 const MAX_MESSAGE = 32 << 10; // characters of an error's message
@@ -30,6 +30,7 @@ const MAX_LINE = 2000; // characters of one
 // --- standard output and error
 
 let level = ''; // letter of the console method that writes just now
+let callbacks = null; // what serves handlers that answer by a callback; null where the contract is another
 let shared = null; // what serves calls side by side; null where they come one at a time
 
 function writeAll(fd, text) {
@@ -67,12 +68,14 @@ function replaceOutput(name, fd) {
   Object.defineProperty(process, name, { configurable: true, enumerable: true, get: () => stream });
 }
 
+const letters = { debug: 'D', log: 'I', info: 'I', warn: 'W', error: 'E', trace: 'E' };
+
 function replaceConsole() {
-  for (const [name, letter] of [['debug', 'D'], ['log', 'I'], ['info', 'I'], ['warn', 'W'], ['error', 'E'], ['trace', 'E']]) {
+  for (const name of Object.keys(letters)) {
     const original = console[name];
     console[name] = (...args) => {
       const before = level;
-      level = letter;
+      level = letters[name];
       try {
         original.apply(console, args);
       } finally {
@@ -94,6 +97,7 @@ let have = 0; // bytes of it
 
 function receive(count) {
   if (shared !== null) return shared.receive(incoming.slice(0, count));
+  if (callbacks !== null) return callbacks.receive(incoming.slice(0, count));
   if (whole === null && begun.length === 0 && count >= HEAD && incoming.readUInt32BE(0) + HEAD === count) {
     dispatch(incoming, count);
     return true;
@@ -392,6 +396,10 @@ function run(deadline, id, event, succeed, fail) {
     fail(error);
     return;
   }
+  if (callbacks !== null) {
+    callbacks.run(handler, context.requestID, context.extra || {}, input, succeed, fail);
+    return;
+  }
   invoke(handler, [input, context], succeed, fail);
 }
 
@@ -450,6 +458,12 @@ async function load(value) {
   try {
     Object.assign(process.env, spec.env || {});
     process.chdir(spec.code_root);
+    if (spec.contract === 'callback') {
+      letters.log = 'L';
+      callbacks = require('./callback.js')({
+        ASK, TOLD, HEAD, spec, parse, stringify, head, send, dispatch, line: logLine, socket: () => socket, seq: () => seq,
+      });
+    }
     if (spec.concurrency > 1) {
       shared = require('./shared.js')({ CALL, BEAT, STOP, HEAD, exit, run, attend, toText, sendResult, fail, writeAll, FAIL_EXCEPTION, FAIL_RESULT });
     }
@@ -464,6 +478,7 @@ async function load(value) {
     }
     handler = found;
   } catch (error) {
+    if (callbacks !== null) logLine('E', describe(error).stackTrace.join('\n') || String(error));
     answerFailure(stage, error);
     return;
   }
@@ -483,7 +498,7 @@ async function find(name) {
   }
   const module = isModule(file) ? await import(pathToFileURL(file).href) : createRequire(file)(file);
   const key = name.slice(dot + 1);
-  let fn = module === null || module === undefined ? undefined : module[key];
+  let fn = callbacks !== null ? callbacks.pick(module, key) : module === null || module === undefined ? undefined : module[key];
   if (fn === undefined && module && module.default) fn = module.default[key];
   if (typeof fn !== 'function') {
     throw new HandlerNotFound(`${path.basename(file)} exports no function ${stringify(key)}`);

@@ -1,0 +1,4 @@
+package minapp
+
+// Statuses is the mapping of expected failures.
+var Statuses = statuses
