@@ -16,6 +16,10 @@ type Invocation struct {
 	Alias string
 	// Kill, when not nil, ends the instance that has the call once it is closed.
 	Kill <-chan struct{}
+
+	Parent   string    // id of the call that this one replays or follows; "" for none
+	Attempt  int       // at an asynchronous call; 0 and 1 are the first
+	Accepted time.Time // when an asynchronous call was queued; zero for now
 }
 
 // The sources of calls: a dialect's invoke operation, or what a trigger has seen.
@@ -29,6 +33,7 @@ const (
 	SourceOBS         = "obs"
 	SourceSMN         = "smn"
 	SourceMQTT        = "mqtt"
+	SourceReplay      = "replay" // somebody had a recorded call run again
 )
 
 // What an instance does outside calls is recorded like a call, with one of these as its source.

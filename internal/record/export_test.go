@@ -1,0 +1,10 @@
+package record
+
+import "time"
+
+// Tend does now what is done from time to time.
+func Tend(s *Store, now time.Time) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.tend(now)
+}
