@@ -36,7 +36,7 @@ func (b *bench) measureQueue(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := startServer(ctx, nil, b.opts.binary, dir)
+	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir)
 	if err != nil {
 		return err
 	}
@@ -195,6 +195,17 @@ func (q *queued) wait(ctx context.Context, b *bench, s *server, to target) error
 	m, err := memoryOf(s.pid())
 	q.waitRSS = m.RSS
 	return err
+}
+
+// samples are all that was measured under load.
+func (q *queued) samples() (all []sample) {
+	if q == nil {
+		return nil
+	}
+	for _, c := range concurrencies {
+		all = append(append(all, q.api[c]...), q.keep[c]...)
+	}
+	return all
 }
 
 // rows are the lines of the table.

@@ -155,5 +155,10 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 			}
 		}
 	}
+	for _, s := range b.queue.samples() {
+		wrong += s.Wrong
+		errors += s.Errors
+		first = cmp.Or(first, s.First)
+	}
 	return wrong + b.goCold.Wrong, errors, cmp.Or(first, b.goCold.First)
 }

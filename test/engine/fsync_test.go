@@ -33,8 +33,10 @@ func TestAcceptedAfterFsync(t *testing.T) {
 	require.NoError(t, os.WriteFile(p.Binary, []byte(script), 0o755))
 	h := p.start(t)
 	// The first call keeps the only place, so that nothing but the acceptances is written from then on.
-	h.create(t, function{name: "slow", runtime: python, concurrency: 1, timeout: 120,
-		source: "import time\n\ndef handler(event, context):\n    time.sleep(100)\n"})
+	release := filepath.Join(filepath.Dir(p.DataDir), "release")
+	t.Cleanup(func() { require.NoError(t, os.WriteFile(release, nil, 0o600)) }) // or the server would wait for it when it stops
+	h.create(t, function{name: "slow", runtime: python, concurrency: 1, timeout: 120, source: fmt.Sprintf(
+		"import os, time\n\ndef handler(event, context):\n    while not os.path.exists(%q):\n        time.sleep(0.02)\n", release)})
 	first, _, err := h.enqueue(t.Context(), "slow", event(0))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return h.asyncRows(t, "slow")[first].Status == "RUNNING" }, time.Minute, 20*time.Millisecond)
@@ -68,7 +70,6 @@ func TestAcceptedAfterFsync(t *testing.T) {
 	_, early = acceptedEarly(unsynced)
 	require.Len(t, early, calls)
 
-	h.Kill() // or it would wait for the slow calls
 }
 
 var (

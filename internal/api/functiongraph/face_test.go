@@ -167,7 +167,7 @@ func TestAsyncRecord(t *testing.T) {
 		"success": {functiongraph.AsyncEnd{Result: &faas.Result{Output: []byte(`"ok"`)}}, `{"condition":"","status":200,"error":"","result":"\"ok\""}`},
 		"failure": {functiongraph.AsyncEnd{Code: faas.CodeException, Result: &faas.Result{Failure: &faas.Failure{Code: faas.CodeException, Type: "E", Message: "m"}}},
 			`{"condition":"UnhandledInvocationError","status":500,"error":"UnhandledInvocationError","result":"{\n    \"errorMessage\": \"function invocation exception, error: m\",\n    \"errorType\": \"E\",\n    \"stackTrace\": []\n}"}`},
-		"too old": {functiongraph.AsyncEnd{Code: faas.CodeQueueTimeout, Message: "old"}, `{"condition":"EventAgeExceeded","status":503,"error":"EventAgeExceeded","result":"old"}`},
+		"too old": {functiongraph.AsyncEnd{Code: faas.CodeQueueTimeout, Message: "old"}, `{"condition":"EventAgeExceeded","status":429,"error":"EventAgeExceeded","result":"old"}`},
 		"gone":    {functiongraph.AsyncEnd{Code: faas.CodeNotFound, Message: "gone"}, `{"condition":"InvocationError","status":404,"error":"InvocationError","result":"gone"}`},
 	} {
 		c.end.Job, c.end.At = j, at

@@ -300,6 +300,8 @@ func testJobRestart(t *testing.T, url string) {
 	s := status(t, db, kept.ID)
 	require.Equal(t, []any{faas.JobWaiting, 1, 1, 0}, []any{s.State, s.Attempts, s.Interrupted, s.Failures()})
 	require.Equal(t, 2, claim(t, db, place.Lane, 5).Jobs[0].Attempts)
+	require.Empty(t, end(t, db, faas.JobEnd{Seq: s.Seq, Attempt: 1, State: faas.JobDead}).State, "another attempt is under way")
+	require.Equal(t, faas.JobRunning, status(t, db, kept.ID).State)
 	requireJobBooks(t, db, "p")
 }
 
