@@ -31,6 +31,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
 	"github.com/hanshu-faas/hanshu/internal/queue"
+	"github.com/hanshu-faas/hanshu/internal/record"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
@@ -46,14 +47,13 @@ var (
 	_ invoke.Runner         = (*pool.Pool)(nil)
 	_ control.AsyncStore    = (*store.DB)(nil)
 	_ queue.Store           = (*store.DB)(nil)
+	_ invoke.Records        = (*record.Store)(nil)
 )
 
 const (
-	maxCachedCode  = 4 << 30  // bytes of unpacked packages that no instance uses
-	maxRecentRuns  = 10_000   // records in memory
-	maxRecentBytes = 16 << 20 // of their logs and failures
-	drain          = 20 * time.Second
-	clientStall    = time.Minute // the longest one write to a client may take
+	maxCachedCode = 4 << 30 // bytes of unpacked packages that no instance uses
+	drain         = 20 * time.Second
+	clientStall   = time.Minute // the longest one write to a client may take
 )
 
 // Server is a built server. Make one with New, then Run it.
@@ -140,25 +140,28 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
-	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
+	records, err := s.openRecords(counters)
+	if err != nil {
+		return err
+	}
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records),
 		Log: s.log, Metrics: counters,
 	})
-	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Records: records, QueueWait: s.cfg.QueueWait, Metrics: counters})
 	*follow = changes{prepare{instances}, invoker, instances}
 	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
 	jobs := queue.New(queue.Config{
 		Store: db, Invoker: jobInvoker{invoker}, Policies: jobPolicies{async, db}, Deliverer: deliverer{fetcher, async},
-		Record: record(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
+		Record: outcomes(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
 	})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout,
 			Async: async, Jobs: jobs, JobList: db}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
-		admin.New(s.withJobs(s.adminConfig(identities, recent, catalogue, counters), jobs, db, async)),
+		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters), records, invoker, jobs, db, async)),
 	)
 	if err != nil {
 		return err
@@ -166,6 +169,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	front := newListener(s.mux, s.listener, s.log)
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
+		{Name: "records", Service: records},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
 		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},

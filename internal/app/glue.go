@@ -66,17 +66,17 @@ type prepare struct{ instances *pool.Pool }
 
 func (p prepare) FunctionChanged(key faas.FunctionKey) { p.instances.Prepare(key) }
 
-// noteIn keeps what instances do outside calls among the runs of their functions.
-func noteIn(recent *invoke.Recent) func(*faas.Function, string, time.Time, *faas.Result) {
+// noteIn keeps what instances do outside calls among the records of their functions.
+func noteIn(records invoke.Records) func(*faas.Function, string, time.Time, *faas.Result) {
 	return func(f *faas.Function, source string, begun time.Time, res *faas.Result) {
-		recent.Note(f.Key(), uuid.NewString(), source, begun, res)
+		records.Add(invoke.Record(f.Key(), &faas.Invocation{ID: uuid.NewString(), Source: source}, begun, time.Since(begun), res, nil))
 	}
 }
 
-func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
+func (s *Server) adminConfig(p admin.Permissions, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Runs: recent, WriteMetrics: counters.Write,
+		Permissions: p, WriteMetrics: counters.Write,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

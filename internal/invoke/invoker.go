@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Functions Functions
 	Runner    Runner
-	Recent    *Recent
+	Records   Records
 	QueueWait time.Duration // the longest a call waits for an instance, unless one is being started then; 30 s
 	Metrics   *metrics.Set
 }
@@ -71,8 +71,17 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	}
 	took := time.Since(begun)
 	i.count(res, err, took)
-	i.cfg.Recent.add(Run{Key: f.Key(), ID: call.ID, Source: call.Source, Begun: begun, Took: took, Result: res, Err: err})
+	i.cfg.Records.Add(Record(f.Key(), &call, begun, took, res, err))
 	return res, err
+}
+
+// Replay runs a recorded call once more, with the version and the event that it had, under another id. Errors: as Invoke;
+// CodeConflict, field "event", where the event is kept no more or never was.
+func (i *Invoker) Replay(ctx context.Context, r *faas.Record, id string) (*faas.Result, error) {
+	if r.Event == nil {
+		return nil, faas.Errorf(faas.CodeConflict, "event", "the event of call %s (%d bytes) is not kept, so it cannot run again; see --record-events", r.ID, r.EventSize)
+	}
+	return i.Invoke(ctx, Request{Key: r.Key, Call: faas.Invocation{ID: id, Source: faas.SourceReplay, Event: r.Event, Parent: r.ID}})
 }
 
 // Find gives the version that a request means, and holds the request to what its owner allows, without running it. Errors: as

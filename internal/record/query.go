@@ -14,6 +14,9 @@ import (
 // maxLooked bounds the records that one page looks at: where a filter passes few, a page may hold fewer than asked for.
 const maxLooked = 50_000
 
+// maxPageBytes bounds a page of whole records, but for the last of them.
+const maxPageBytes = 4 << 20
+
 // view is what there is at one moment.
 type view struct {
 	segments []*segment
@@ -101,6 +104,7 @@ type pager struct {
 	limit  int
 	looked int   // records
 	seen   int64 // Seq of the last of them
+	bytes  int   // of Whole records on the page
 	over   bool
 	page   faas.RecordPage
 }
@@ -112,11 +116,18 @@ func (p *pager) outside(seq int64) bool {
 
 // full tells whether there is no room for another record, which is where the next page begins.
 func (p *pager) full() bool {
-	if len(p.page.Records) < p.limit && p.looked < maxLooked {
+	if len(p.page.Records) < p.limit && p.looked < maxLooked && p.bytes < maxPageBytes {
 		return false
 	}
 	p.page.Next, p.over = p.seen, true
 	return true
+}
+
+func (p *pager) add(r faas.Record) {
+	p.page.Records = append(p.page.Records, r)
+	if p.filter.Whole {
+		p.bytes += weight(&r)
+	}
 }
 
 // passes tells whether a record is meant.
@@ -144,7 +155,7 @@ func (s *Store) listJournal(p *pager, v *view) {
 		p.seen = e.seq
 		rec, err := readEntry(v.raw, e, p.filter.Whole, &names)
 		if err == nil && p.passes(&rec) {
-			p.page.Records = append(p.page.Records, rec)
+			p.add(rec)
 		}
 	}
 }
@@ -183,7 +194,7 @@ func (p *pager) segment(o *opened, v *view) error {
 				return err
 			}
 		}
-		p.page.Records = append(p.page.Records, rec)
+		p.add(rec)
 	}
 	return nil
 }
