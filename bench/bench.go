@@ -43,6 +43,9 @@ type bench struct {
 	goCold coldTimes
 	fork   forkTimes
 	queue  *queued
+	wasm   wasmTimes
+
+	executables *executables // nil before they are measured
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -123,7 +126,13 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
+	if err := b.freshInstances(ctx); err != nil {
+		return nil, fmt.Errorf("WASM: %w", err)
+	}
 	if err := b.cold(ctx, opts.cold); err != nil {
+		return nil, err
+	}
+	if err := b.measureExecutables(ctx, dir); err != nil {
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself

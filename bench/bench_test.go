@@ -203,6 +203,7 @@ func TestEveryAimHasALine(t *testing.T) {
 	for _, l := range languages() {
 		b.langs = append(b.langs, &measured{language: l, floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)})
 	}
+	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	judged := 0
 	for _, r := range b.rows() {
 		if r.Verdict != "no target" {

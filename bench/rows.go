@@ -41,7 +41,11 @@ func (b *bench) rows() []row {
 			rows = append(rows, m.coldRows()...)
 		}
 	}
+	rows = append(rows, b.wasmRows()...)
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
+	if b.executables != nil {
+		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
+	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
 	rows = append(rows, b.queue.rows()...)
@@ -146,7 +150,15 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		wrong += m.cold.Wrong
 		first = cmp.Or(first, m.cold.First)
 	}
-	for _, p := range b.places() {
+	places := b.places()
+	if e := b.executables; e != nil {
+		places = append(places, e.warm, e.echo)
+		for _, t := range []coldTimes{e.goCold, e.custom} {
+			wrong += t.Wrong
+			first = cmp.Or(first, t.First)
+		}
+	}
+	for _, p := range places {
 		for _, samples := range p.Samples {
 			for _, s := range samples {
 				wrong += s.Wrong
@@ -160,5 +172,5 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		errors += s.Errors
 		first = cmp.Or(first, s.First)
 	}
-	return wrong + b.goCold.Wrong, errors, cmp.Or(first, b.goCold.First)
+	return wrong + b.goCold.Wrong + b.wasm.calls.Wrong, errors, cmp.Or(first, b.goCold.First, b.wasm.calls.First)
 }

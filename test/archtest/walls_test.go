@@ -49,6 +49,7 @@ var walls = map[string][]string{
 
 	"store":   {"faas"},
 	"fetch":   {"faas"},
+	"image":   {"faas"},
 	"blob":    {"faas"},
 	"sandbox": {"faas"},
 	"lang":    {"faas"},

@@ -34,7 +34,9 @@ type Config struct {
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
-	Healthy      func(ctx context.Context) error // asked by /healthz; nil means ready
+	// PostBucketEvents hands a bucket's notification to the triggers of a project, and tells how many calls it becomes.
+	PostBucketEvents func(ctx context.Context, project string, body []byte) (int, error)
+	Healthy          func(ctx context.Context) error // asked by /healthz; nil means ready
 }
 
 // Status tells about a server.
@@ -75,6 +77,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
+		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
 	}, append(f.runRoutes(), f.jobRoutes()...)...)}
 }
 
@@ -104,6 +107,20 @@ func (f face) status(w http.ResponseWriter, _ *http.Request) error {
 
 func (f face) runtimes(w http.ResponseWriter, _ *http.Request) error {
 	return httpkit.WriteJSON(w, http.StatusOK, map[string][]Runtime{"runtimes": f.cfg.Runtimes()})
+}
+
+// postBucketEvents takes a notification in the shape of S3 for all triggers of the project, from a sender that can prove who it is.
+// It answers when all of it is on disk.
+func (f face) postBucketEvents(w http.ResponseWriter, r *http.Request) error {
+	ctx, project := r.Context(), r.PathValue("project_id")
+	if err := f.cfg.Permissions.Can(ctx, httpkit.PrincipalOf(ctx), auth.ActionInvoke, auth.Resource{ProjectID: project}); err != nil {
+		return err
+	}
+	n, err := f.cfg.PostBucketEvents(ctx, project, httpkit.BodyOf(ctx))
+	if err != nil {
+		return err
+	}
+	return httpkit.WriteJSON(w, http.StatusOK, map[string]int{"accepted": n})
 }
 
 func number(r *http.Request, name string, def, most int64) (int64, error) {

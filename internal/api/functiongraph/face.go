@@ -31,14 +31,19 @@ type Invoker interface {
 	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
 }
 
-// Config is what the face needs. All of it is required.
+// Config is what the face needs. All of it is required, but for Now.
 type Config struct {
 	Functions *control.Functions
+	Triggers  *control.Triggers
 	Invoker   Invoker
 	Access    Access
 	Async     *control.AsyncConfigs
 	Jobs      Jobs
 	JobList   JobList
+	Tallies   Tallies
+	Instances Instances
+	// Now tells the time of statistics; nil for the clock.
+	Now func() time.Time
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.
 	IdleTimeout time.Duration
 }
@@ -71,7 +76,7 @@ const maxCodeBody = 72 << 20
 func (a *api) routes() []httpkit.Route {
 	const functions = "/v2/{project_id}/fgs/functions"
 	const function = functions + "/{function_urn}"
-	return []httpkit.Route{
+	return append([]httpkit.Route{
 		{Method: http.MethodPost, Path: functions, Operation: "CreateFunction", MaxBody: maxCodeBody, Handle: a.createFunction},
 		{Method: http.MethodGet, Path: functions, Operation: "ListFunctions", Handle: a.listFunctions},
 		{Method: http.MethodGet, Path: function + "/config", Operation: "ShowFunctionConfig", Handle: a.showFunctionConfig},
@@ -97,7 +102,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}
+	}, append(a.statisticsRoutes(functions, function), a.triggerRoutes()...)...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

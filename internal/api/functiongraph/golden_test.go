@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,7 +31,11 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/trigger/all"
+	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
+	"github.com/hanshu-faas/hanshu/internal/trigger/triggertest"
 )
 
 var update = flag.Bool("update", false, "write the answers of golden files anew")
@@ -43,6 +48,7 @@ type bench struct {
 	invoker *scripted
 	jobs    *keptJobs
 	pkgs    *controltest.Packages // nil on disk
+	made    []string              // ids of triggers, {t1} and so on in golden files
 }
 
 // zipped is a zip with one file, index.py.
@@ -85,7 +91,9 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	b.invoker = &scripted{functions: functions}
 	b.jobs = &keptJobs{}
 	face := functiongraph.New(functiongraph.Config{
-		Functions: functions, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute, Jobs: b.jobs, JobList: b.jobs,
+		Functions: functions, Triggers: triggersOver(t, functionStore), Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
+		Jobs: b.jobs, JobList: b.jobs,
+		Tallies: &tallied{}, Instances: &tallied{}, Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
 			Store: asyncStore, Functions: functions, Buckets: buckets{}, Sealer: controltest.Sealer{},
 			Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
@@ -98,6 +106,29 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	b.mux = mux
 	return b
 }
+
+// triggersOver makes the use cases on triggers, where the store keeps triggers.
+func triggersOver(t testing.TB, functionStore control.FunctionStore) *control.Triggers {
+	triggers, ok := functionStore.(control.TriggerStore)
+	if !ok {
+		return nil
+	}
+	at, err := url.Parse("http://127.0.0.1:8080/gateway")
+	require.NoError(t, err)
+	kinds := all.New(all.Config{
+		Sink: triggertest.NewSink(), Region: "local", Gateway: at, Zone: time.UTC, Missed: timer.MissedOnce,
+		Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
+	})
+	return control.NewTriggers(control.TriggersConfig{
+		Store: triggers, Functions: functionStore, Kinds: kinds.Catalogue, Sealer: controltest.Sealer{}, Changes: unheard{},
+		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
+	})
+}
+
+// unheard is a control.TriggerChanges without triggers that act.
+type unheard struct{}
+
+func (unheard) TriggersChanged(context.Context) {}
 
 // access knows one token for the project, one for the whole domain, and nobody else.
 type access struct{}
@@ -170,11 +201,16 @@ func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, 
 	return result, nil
 }
 
+var triggerID = regexp.MustCompile(`"trigger_id":"([^"]+)"`)
+
 var unsteady = []struct {
 	pattern *regexp.Regexp
 	instead string
 }{
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<uuid>"},
+	{regexp.MustCompile(`"(api_id)": "[0-9a-f]{32}"`), `"$1": "<id>"`},
+	{regexp.MustCompile(`_hooks/<uuid>/[A-Z2-7]{26}`), "_hooks/<uuid>/<key>"},
+	{regexp.MustCompile(`"app_code": "[A-Z2-7]{52}"`), `"app_code": "<made>"`},
 	{regexp.MustCompile(`latest-200603162219@[a-z2-7]{5}`), "latest-200603162219@<random>"},
 }
 
@@ -215,7 +251,11 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	head, body, _ := strings.Cut(text, "\n\n")
 	lines := bufio.NewScanner(strings.NewReader(head))
 	require.True(t, lines.Scan())
-	method, target, ok := strings.Cut(strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs"), " ")
+	line := strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs")
+	for i, id := range b.made {
+		line = strings.ReplaceAll(line, fmt.Sprintf("{t%d}", i+1), id)
+	}
+	method, target, ok := strings.Cut(line, " ")
 	require.True(t, ok, text)
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("X-Auth-Token", "scoped")
@@ -228,6 +268,9 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)
+	if id := triggerID.FindStringSubmatch(w.Body.String()); id != nil && w.Code == http.StatusCreated {
+		b.made = append(b.made, id[1])
+	}
 	return describe(t, w, raw)
 }
 
@@ -331,3 +374,31 @@ func (k *keptJobs) Jobs(_ context.Context, f faas.JobFilter) ([]faas.JobStatus, 
 	}
 	return list[:min(len(list), f.Limit)], nil
 }
+
+// tallied knows what the calls of two functions did in the minutes before the time of the tests.
+type tallied struct{}
+
+func (*tallied) Tally(_ context.Context, f faas.TallyFilter) ([]faas.TallyPoint, error) {
+	at := time.Date(2020, 6, 3, 16, 21, 0, 0, time.UTC)
+	if f.Hours {
+		at = at.Truncate(time.Hour)
+	}
+	if f.Version != "" && f.Version != faas.Latest || at.Before(f.From) || !at.Before(f.To) {
+		return nil, nil
+	}
+	t := faas.Tally{
+		Count: 8, FunctionErrors: 2, SystemErrors: 1, Rejects: 1, Run: 100 * time.Millisecond, MaxRun: 40 * time.Millisecond,
+		MinRun: 1500 * time.Microsecond, Took: 30 * time.Second, MBMillis: 128 * 1000 * 64,
+	}
+	return []faas.TallyPoint{{At: at, Tally: t}}, nil
+}
+
+func (*tallied) TallyByFunction(_ context.Context, f faas.TallyFilter) (map[faas.FunctionKey]faas.Tally, error) {
+	sums := map[faas.FunctionKey]faas.Tally{}
+	for i, name := range []string{"quiet", "failing", "worse"} {
+		sums[faas.FunctionKey{Project: project, Package: "default", Name: name}] = faas.Tally{Count: 10, FunctionErrors: int64(2 * i)}
+	}
+	return sums, nil
+}
+
+func (*tallied) Instances(faas.FunctionKey) (all, reserved int) { return 3, 1 }

@@ -341,15 +341,15 @@ func (gr *group) joinFiles() ([]*os.File, error) {
 // letJoin lets a template put its copies into groups of ours: on v2 that takes the right to write to the group, and to the
 // one above it and the template's own.
 func (g *groups) letJoin(uid int) error {
-	if g.v2 == "" {
+	if g.freezer() == "" {
 		return nil
 	}
-	return os.Chown(filepath.Join(g.v2, "cgroup.procs"), uid, -1)
+	return os.Chown(filepath.Join(g.freezer(), "cgroup.procs"), uid, -1)
 }
 
 // letJoin lets a template put its copies into this group.
 func (gr *group) letJoin(uid int) error {
-	return os.Chown(filepath.Join(gr.parent.v2, gr.name, "cgroup.procs"), uid, -1)
+	return os.Chown(filepath.Join(gr.parent.freezer(), gr.name, "cgroup.procs"), uid, -1)
 }
 
 // setCPU sets the processor share in thousandths of a core.

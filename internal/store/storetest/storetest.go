@@ -53,6 +53,11 @@ func Run(t *testing.T, fresh Fresh) {
 		{"jobs: forgetting", testJobForget},
 		{"jobs: random operations keep the books", testJobModel},
 		{"async configs and settings", testAsyncConfigs},
+		{"triggers", testTriggers},
+		{"updates of triggers", testTriggerUpdates},
+		{"triggers go with their functions", testTriggersGoWithFunctions},
+		{"changes of triggers in order", testTriggerChanges},
+		{"concurrent changes of triggers", testTriggerRace},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}

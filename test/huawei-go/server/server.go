@@ -34,6 +34,7 @@ type Server struct {
 	Password  string `json:"password"`
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
+	DataDir   string `json:"-"`
 }
 
 // binary is the program under test: $HANSHU_BIN, or bin/hanshu of the repository.
@@ -82,7 +83,7 @@ func Start(t testing.TB, args ...string) *Server {
 	await(t, "http://"+address+"/healthz", done, &out)
 	text, err := os.ReadFile(filepath.Join(dir, "admin.json"))
 	require.NoError(t, err)
-	s := &Server{}
+	s := &Server{DataDir: dir}
 	require.NoError(t, json.Unmarshal(text, s))
 	return s
 }
