@@ -8,3 +8,6 @@ func Tend(s *Store, now time.Time) error {
 	defer s.write.Unlock()
 	return s.tend(now)
 }
+
+// Size is what all records take on disk, in bytes.
+func Size(s *Store) int64 { return s.size() }

@@ -27,7 +27,7 @@ import (
 const (
 	segmentMagic  = "hanshus1"
 	segmentFoot   = 24
-	headsPerBlock = 128
+	headsPerBlock = 64
 	bodyBlock     = 64 << 10
 	idSize        = 12
 )
@@ -287,19 +287,34 @@ func (g *segment) verify(f *os.File) error {
 
 // ordinals gives the places of the records of some functions (sorted numbers), ascending.
 func (g *segment) ordinals(f *os.File, functions []uint32, failed bool) ([]int, error) {
+	var meant []posting
+	for _, p := range g.functions {
+		if _, ok := slices.BinarySearch(functions, p.fn); ok {
+			meant = append(meant, p)
+		}
+	}
+	if len(meant) == len(g.functions) && !failed {
+		all := make([]int, g.count)
+		for i := range all {
+			all[i] = i
+		}
+		return all, nil
+	}
+	base, size := uint32(0), g.postings.size // all of them at once, unless few are meant
+	if len(meant) == 1 {
+		base, size = meant[0].offset, meant[0].size
+	}
+	if len(meant) == 0 {
+		return nil, nil
+	}
+	postings := make([]byte, size)
+	if _, err := f.ReadAt(postings, g.postings.offset+int64(base)); err != nil {
+		return nil, err
+	}
 	var found []int
-	for _, fn := range functions {
-		i, ok := slices.BinarySearchFunc(g.functions, fn, func(p posting, fn uint32) int { return int(p.fn) - int(fn) })
-		if !ok {
-			continue
-		}
-		p := g.functions[i]
-		b := make([]byte, p.size)
-		if _, err := f.ReadAt(b, g.postings.offset+int64(p.offset)); err != nil {
-			return nil, err
-		}
+	for _, p := range meant {
 		at := 0
-		for r := (reader{b: b}); len(r.b) > 0; {
+		for r := (reader{b: postings[p.offset-base:][:p.size]}); len(r.b) > 0; {
 			n := r.uvarint()
 			if at += int(n >> 1); r.err != nil || at >= g.count {
 				return nil, errDamaged
@@ -352,12 +367,14 @@ type opened struct {
 
 	head, body           parts
 	headIndex, bodyIndex int // 1 and up; 0 for none
+	packed               []byte
 }
 
 // parts is a block taken apart.
 type parts struct {
-	raw  []byte
-	ends []int
+	whole []byte
+	raw   []byte
+	ends  []int
 }
 
 func (p *parts) at(i int) ([]byte, error) {
@@ -376,14 +393,16 @@ func (o *opened) load(into *parts, b block, n int) error {
 	if b.size > maxBlock {
 		return errDamaged
 	}
-	packed := make([]byte, b.size)
+	packed := slices.Grow(o.packed[:0], int(b.size))[:b.size]
+	o.packed = packed
 	if _, err := o.file.ReadAt(packed, b.offset); err != nil {
 		return err
 	}
-	raw, err := o.decoder.DecodeAll(packed, nil)
+	raw, err := o.decoder.DecodeAll(packed, into.whole[:0]) // what is read of it is copied
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
+	into.whole = raw
 	r, end := reader{b: raw}, uint64(0)
 	into.ends = into.ends[:0]
 	for range n {
