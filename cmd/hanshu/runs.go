@@ -162,7 +162,7 @@ func newRunsShowCommand(c *cli) *cobra.Command {
 func showRuns(ctx context.Context, server *client.Client, id string) ([]client.Run, error) {
 	runs, err := server.Run(ctx, id)
 	var refused *client.APIError
-	if err != nil && !(errors.As(err, &refused) && refused.Status == 404) {
+	if err != nil && (!errors.As(err, &refused) || refused.Status != 404) {
 		return nil, err
 	}
 	jobs, jerr := server.Jobs(ctx, client.JobsOptions{ID: id})
