@@ -98,15 +98,32 @@ func TestOperations(t *testing.T) {
 			"delete", func(c *Client) (any, error) { return nil, c.DeleteFunction(ctx, urn) },
 			"DELETE", "/v2/p1/fgs/functions/" + urn, "", "", nil,
 		}, {
-			"runs", func(c *Client) (any, error) {
-				runs, err := c.Runs(ctx, Ref{Package: "default", Name: "f"}, RunsOptions{After: 7, Limit: 2, Wait: 3 * time.Second})
-				return len(runs), err
-			}, "GET", "/admin/v1/projects/p1/functions/default/f/runs?after=7&limit=2&wait=3", "", `{"runs":[{"seq":8,"begun":"2026-01-02T03:04:05.6Z"}]}`, 1,
+			"logs", func(c *Client) (any, error) {
+				page, err := c.Logs(ctx, Ref{Package: "default", Name: "f"}, LogsOptions{After: 7, Before: 9, Limit: 2, Wait: 3 * time.Second})
+				return len(page.Runs), err
+			}, "GET", "/admin/v1/projects/p1/functions/default/f/runs?after=7&before=9&limit=2&wait=3", "", `{"runs":[{"seq":8,"begun":"2026-01-02T03:04:05.6Z"}]}`, 1,
 		}, {
-			"runs of another project", func(c *Client) (any, error) {
-				runs, err := c.Runs(ctx, Ref{Project: "p2", Package: "g", Name: "f"}, RunsOptions{})
-				return len(runs), err
+			"logs of another project", func(c *Client) (any, error) {
+				page, err := c.Logs(ctx, Ref{Project: "p2", Package: "g", Name: "f"}, LogsOptions{})
+				return len(page.Runs), err
 			}, "GET", "/admin/v1/projects/p2/functions/g/f/runs", "", `{"runs":[]}`, 0,
+		}, {
+			"runs", func(c *Client) (any, error) {
+				page, err := c.Runs(ctx, RunsOptions{
+					Package: "g", Function: "f", Version: "v1", Source: "api", Status: "failed", From: time.Unix(0, 0), To: time.Unix(1, 5000), Before: 9, Limit: 2,
+				})
+				return page.Next, err
+			}, "GET", "/admin/v1/projects/p1/runs?before=9&from=1970-01-01T00%3A00%3A00Z&function=f&limit=2&package=g&source=api&status=failed" +
+				"&to=1970-01-01T00%3A00%3A01.000005Z&version=v1", "", `{"runs":[],"next":8}`, int64(8),
+		}, {
+			"run", func(c *Client) (any, error) {
+				runs, err := c.Run(ctx, "a/b")
+				return len(runs), err
+			}, "GET", "/admin/v1/projects/p1/runs/a%2Fb", "", `{"runs":[{"id":"a/b"}]}`, 1,
+		}, {
+			"replay", func(c *Client) (any, error) { return c.Replay(ctx, "r1") },
+			"POST", "/admin/v1/projects/p1/runs/r1/replay", "", `{"id":"r2","of":"r1","status":"ok","output":"7"}`,
+			Replayed{ID: "r2", Of: "r1", Status: "ok", Output: "7"},
 		}, {
 			"runtimes", func(c *Client) (any, error) { return c.Runtimes(ctx) },
 			"GET", "/admin/v1/runtimes", "", `{"runtimes":[{"name":"Python3.9","status":"exact"}]}`, []Runtime{{Name: "Python3.9", Status: RuntimeExact}},

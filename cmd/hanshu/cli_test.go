@@ -81,7 +81,7 @@ func TestCommands(t *testing.T) {
 		require.NotNil(t, cmd.Args, cmd.Name())
 		require.Contains(t, cmd.Long, "Exit codes:", cmd.Name())
 	}
-	for _, name := range []string{"serve", "login", "logout", "token", "new", "deploy", "invoke", "list", "show", "logs", "delete", "runtimes",
+	for _, name := range []string{"serve", "login", "logout", "token", "new", "deploy", "invoke", "list", "show", "logs", "runs", "queue", "delete", "runtimes",
 		"doctor", "version", "exit-codes", "completion"} {
 		require.True(t, names[name], name)
 	}

@@ -23,7 +23,7 @@ event, as dead letters, and can be driven again.` + exitHelp(exitOK, exitUsage),
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newQueueListCommand(c), newRedriveCommand(c), newCancelCommand(c), newWebhookCommand(c))
+	cmd.AddCommand(newQueueListCommand(c), newRedriveCommand(c, "queue"), newCancelCommand(c, "queue"), newWebhookCommand(c))
 	return cmd
 }
 
@@ -99,14 +99,13 @@ func shorten(message string) string {
 	return message
 }
 
-func newRedriveCommand(c *cli) *cobra.Command {
+func newRedriveCommand(c *cli, under string) *cobra.Command {
 	var dead bool
 	cmd := &cobra.Command{
 		Use: "redrive [REQUEST...]", Short: "let calls that failed begin anew",
 		Long: `Redrive lets calls that are dead, expired or cancelled begin anew, with the event they had, as young as if they had just been
 accepted. --dead takes the youngest 500 of the project that are dead or expired.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
-		Example: `  hanshu queue redrive 019aa4d5-7c21-7b1e-8a53-5f3b3c3d2e10
-  hanshu queue redrive --dead`,
+		Example: "  hanshu " + under + " redrive 019aa4d5-7c21-7b1e-8a53-5f3b3c3d2e10\n  hanshu " + under + " redrive --dead",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dead == (len(args) > 0) {
 				return usagef("redrive needs request ids, or --dead")
@@ -147,13 +146,13 @@ func runRedrive(ctx context.Context, c *cli, ids []string) error {
 	return nil
 }
 
-func newCancelCommand(c *cli) *cobra.Command {
+func newCancelCommand(c *cli, under string) *cobra.Command {
 	var o client.CancelOptions
 	cmd := &cobra.Command{
 		Use: "cancel REQUEST", Short: "call an asynchronous call off",
 		Long: `Cancel calls an asynchronous call off. One that waits never runs. One under way goes to its end and is not tried again, or with
 --force is ended with its instance.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
-		Example: `  hanshu queue cancel 019aa4d5-7c21-7b1e-8a53-5f3b3c3d2e10 --force`,
+		Example: "  hanshu " + under + " cancel 019aa4d5-7c21-7b1e-8a53-5f3b3c3d2e10 --force",
 		Args:    oneArg("REQUEST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			server, err := c.client()

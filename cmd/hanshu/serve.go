@@ -51,6 +51,9 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
 	f.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")
 	f.Int64Var(&cfg.QuotaFunctions, "quota-functions", cfg.QuotaFunctions, "functions of a project")
+	f.DurationVar(&cfg.RecordAge, "record-age", cfg.RecordAge, "how long records and logs of calls are kept")
+	f.Int64Var(&cfg.RecordBytes, "record-bytes", cfg.RecordBytes, "bytes of records and logs of calls; beyond it the oldest go")
+	f.IntVar(&cfg.RecordEvents, "record-events", cfg.RecordEvents, "bytes of an event kept with its record, for a replay; a larger one is not kept, 0 keeps none")
 	f.Int64Var(&cfg.QuotaCodeBytes, "quota-code-bytes", cfg.QuotaCodeBytes, "bytes of code of a project")
 	return cmd
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
 	"github.com/hanshu-faas/hanshu/internal/queue"
+	"github.com/hanshu-faas/hanshu/internal/record"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
@@ -51,14 +52,13 @@ var (
 	_ invoke.Runner         = (*pool.Pool)(nil)
 	_ control.AsyncStore    = (*store.DB)(nil)
 	_ queue.Store           = (*store.DB)(nil)
+	_ invoke.Records        = (*record.Store)(nil)
 )
 
 const (
-	maxCachedCode  = 4 << 30  // bytes of unpacked packages that no instance uses
-	maxRecentRuns  = 10_000   // records in memory
-	maxRecentBytes = 16 << 20 // of their logs and failures
-	drain          = 20 * time.Second
-	clientStall    = time.Minute // the longest one write to a client may take
+	maxCachedCode = 4 << 30 // bytes of unpacked packages that no instance uses
+	drain         = 20 * time.Second
+	clientStall   = time.Minute // the longest one write to a client may take
 )
 
 // Server is a built server. Make one with New, then Run it.
@@ -158,19 +158,22 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
-	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
+	records, err := s.openRecords(counters)
+	if err != nil {
+		return err
+	}
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent), Peer: asked,
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records), Peer: asked,
 		Log: s.log, Metrics: counters,
 	})
 	ledger := invoke.NewLedger(db, s.log, counters)
-	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, Ledger: ledger, Plans: minapp.Plans(), QueueWait: s.cfg.QueueWait, Metrics: counters})
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Records: records, Ledger: ledger, Plans: minapp.Plans(), QueueWait: s.cfg.QueueWait, Metrics: counters})
 	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
 	jobs := queue.New(queue.Config{
 		Store: db, Invoker: jobInvoker{invoker}, Policies: policies{jobPolicies{async, db}, invoker}, Deliverer: deliverer{fetcher, async},
-		Record: record(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
+		Record: outcomes(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
 	})
 	asked.api = minapp.New(minapp.Config{
 		Functions: functions, Invoker: invoker, Access: identities, Logins: identities, Jobs: jobs, JobList: db, Records: db, Ledger: ledger,
@@ -183,10 +186,10 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
-			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db}),
+			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
-		admin.New(s.withJobs(s.adminConfig(identities, recent, catalogue, counters, triggers.Buckets), jobs, db, async)),
+		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async)),
 	)
 	if err != nil {
 		return err
@@ -196,6 +199,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	front := newListener(s.handler, s.listener, s.log)
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
+		{Name: "records", Service: records},
 		{Name: "records of calls", Service: ledger},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},

@@ -73,10 +73,10 @@ type warmer struct{ instances *pool.Pool }
 
 func (w warmer) FunctionChanged(key faas.FunctionKey) { w.instances.WarmReserved(key) }
 
-// noteIn keeps what instances do outside calls among the runs of their functions.
-func noteIn(recent *invoke.Recent) func(*faas.Function, string, time.Time, *faas.Result) {
+// noteIn keeps what instances do outside calls among the records of their functions.
+func noteIn(records invoke.Records) func(*faas.Function, string, time.Time, *faas.Result) {
 	return func(f *faas.Function, source string, begun time.Time, res *faas.Result) {
-		recent.Note(f.Key(), uuid.NewString(), source, begun, res)
+		records.Add(invoke.Record(f.Key(), &faas.Invocation{ID: uuid.NewString(), Source: source}, begun, time.Since(begun), res, nil))
 	}
 }
 
@@ -85,10 +85,10 @@ type preparer struct{ to control.Preparer }
 
 func (p *preparer) Prepare(ctx context.Context, f *faas.Function) error { return p.to.Prepare(ctx, f) }
 
-func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
+func (s *Server) adminConfig(p admin.Permissions, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Runs: recent, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
+		Permissions: p, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

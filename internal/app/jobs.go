@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"path"
+	"path/filepath"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/api/admin"
@@ -12,12 +13,27 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/fetch"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/queue"
+	"github.com/hanshu-faas/hanshu/internal/record"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
-// withJobs adds to the admin face what it shows of the queue.
-func (s *Server) withJobs(c admin.Config, jobs *queue.Queue, list *store.DB, async *control.AsyncConfigs) admin.Config {
+// openRecords opens the records of calls in the data directory.
+func (s *Server) openRecords(counters *metrics.Set) (*record.Store, error) {
+	records, err := record.Open(record.Config{
+		Dir: filepath.Join(s.cfg.DataDir, "records"), MaxAge: s.cfg.RecordAge, MaxBytes: s.cfg.RecordBytes, MaxEvent: s.cfg.RecordEvents,
+		Log: s.log, Metrics: counters,
+	})
+	if err == nil {
+		s.closers = append(s.closers, records.Close)
+	}
+	return records, err
+}
+
+// withRuns adds to the admin face what it shows of calls, those that have ended and those that wait.
+func (s *Server) withRuns(c admin.Config, records *record.Store, invoker *invoke.Invoker, jobs *queue.Queue, list *store.DB, async *control.AsyncConfigs) admin.Config {
+	c.Runs, c.Invoker = records, invoker
 	c.Jobs, c.JobList, c.Webhooks = jobs, list, async
 	return c
 }
@@ -25,13 +41,14 @@ func (s *Server) withJobs(c admin.Config, jobs *queue.Queue, list *store.DB, asy
 // jobInvoker runs jobs as calls.
 type jobInvoker struct{ invoker *invoke.Invoker }
 
-func (i jobInvoker) Invoke(ctx context.Context, job faas.Job) (*faas.Result, error) {
+func (i jobInvoker) Invoke(ctx context.Context, job faas.JobStatus) (*faas.Result, error) {
 	key := job.Key
 	if job.Alias != "" {
 		key.Version = ""
 	}
 	call := faas.Invocation{
 		ID: job.ID, Source: job.Source, Event: job.Event, MemoryMB: job.MemoryMB, Alias: job.Alias, Kill: ctx.Done(), Async: true,
+		Parent: job.Parent, Attempt: job.Attempts, Accepted: job.Accepted(),
 	}
 	if job.Origin != "" {
 		call.Origin, call.Depth, call.Timeout, call.QueueWait = job.Origin, minapp.DepthOf(job.Origin), minapp.AsyncLimit, minapp.SyncPatience
@@ -79,8 +96,8 @@ func (d deliverer) Deliver(ctx context.Context, job faas.Job) error {
 	}, secret, job.Event)
 }
 
-// record writes the outcome of a call as the dialect of its destination has it.
-func record(region string) func(queue.Outcome) []byte {
+// outcomes writes the outcome of a call as the dialect of its destination has it.
+func outcomes(region string) func(queue.Outcome) []byte {
 	return func(o queue.Outcome) []byte {
 		return functiongraph.AsyncRecord(region, functiongraph.AsyncEnd{Job: o.Job, Code: o.Code, Message: o.Message, Result: o.Result, At: o.At})
 	}

@@ -54,6 +54,10 @@ type Config struct {
 	LogLevel  string // debug, info, warn or error
 	LogFormat string // text or json
 
+	RecordAge    time.Duration // records of calls older than this go
+	RecordBytes  int64         // of all records together, beyond which the oldest go
+	RecordEvents int           // bytes of an event that are kept for a replay; 0 for none
+
 	QuotaFunctions int64 // functions of a project
 	QuotaCodeBytes int64 // bytes of code of a project, all versions
 }
@@ -92,6 +96,7 @@ func defaults(lookup func(string) (string, bool), uid int) Config {
 		Sandbox: SandboxAuto, MaxInstances: 100, Prepared: 64, IdleTimeout: time.Minute,
 		FreezeAfter: time.Second, QueueWait: 30 * time.Second, QueueLength: 10_000,
 		LogLevel: "info", LogFormat: "text",
+		RecordAge: 7 * 24 * time.Hour, RecordBytes: 1 << 30, RecordEvents: 64 << 10,
 		QuotaFunctions: 400, QuotaCodeBytes: 10 << 30,
 	}
 }
@@ -138,6 +143,9 @@ func (c *Config) Validate() error {
 	check(c.QueueLength >= 1 && c.QueueLength <= 1_000_000, "--queue-length: %d must be 1 to 1000000", c.QueueLength)
 	check(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "--log-level: %q must be debug, info, warn or error", c.LogLevel)
 	check(c.LogFormat == "text" || c.LogFormat == "json", "--log-format: %q must be text or json", c.LogFormat)
+	check(c.RecordAge >= time.Hour && c.RecordAge <= 10*365*24*time.Hour, "--record-age: %v must be 1h to 87600h", c.RecordAge)
+	check(c.RecordBytes >= 16<<20, "--record-bytes: %d must be at least 16777216 (16 MiB)", c.RecordBytes)
+	check(c.RecordEvents >= 0 && c.RecordEvents <= 6<<20, "--record-events: %d must be 0 (none) to 6291456", c.RecordEvents)
 	check(c.QuotaFunctions >= 1, "--quota-functions: %d must be at least 1", c.QuotaFunctions)
 	check(c.QuotaCodeBytes >= 1, "--quota-code-bytes: %d must be at least 1", c.QuotaCodeBytes)
 	for _, entry := range c.AllowPrivateCodeURLs {

@@ -66,6 +66,13 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_S3_PATH_STYLE", boolean(&c.S3.PathStyle))
 	take("HANSHU_LOG_LEVEL", text(&c.LogLevel))
 	take("HANSHU_LOG_FORMAT", text(&c.LogFormat))
+	take("HANSHU_RECORD_AGE", duration(&c.RecordAge))
+	take("HANSHU_RECORD_BYTES", number(&c.RecordBytes))
+	take("HANSHU_RECORD_EVENTS", func(s string) error {
+		n, err := strconv.Atoi(s)
+		c.RecordEvents = n
+		return noNumber(err)
+	})
 	take("HANSHU_QUOTA_FUNCTIONS", number(&c.QuotaFunctions))
 	take("HANSHU_QUOTA_CODE_BYTES", number(&c.QuotaCodeBytes))
 	return errors.Join(all...)

@@ -24,6 +24,10 @@ type Invocation struct {
 	Origin string
 	// Kill, when not nil, ends the instance that has the call once it is closed.
 	Kill <-chan struct{}
+
+	Parent   string    // id of the call that this one replays or follows; "" for none
+	Attempt  int       // at an asynchronous call; 0 and 1 are the first
+	Accepted time.Time // when an asynchronous call was queued; zero for now
 }
 
 // RunLimit is how long this call may run in a function.
@@ -60,6 +64,7 @@ const (
 	SourceDashboard   = "user_dash"
 	SourceSDK         = "sdk"
 	SourceFunction    = "cloud_function"
+	SourceReplay      = "replay" // somebody had a recorded call run again
 )
 
 // What an instance does outside calls is recorded like a call, with one of these as its source.

@@ -11,6 +11,11 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 )
 
+var (
+	one = faas.FunctionKey{Project: "p", Package: "default", Name: "one", Version: faas.Latest}
+	two = faas.FunctionKey{Project: "p", Package: "default", Name: "two", Version: faas.Latest}
+)
+
 // shelf is a store whose reads can be made to wait, and a runner that gives back the revision it was handed.
 type shelf struct {
 	revision int64
@@ -35,8 +40,10 @@ func (s *shelf) Run(_ context.Context, f *faas.Function, _ faas.Invocation) (*fa
 	return &faas.Result{Output: fmt.Append(nil, f.Revision)}, nil
 }
 
+func (s *shelf) Add(faas.Record) {}
+
 func newInvoker(s *shelf) *Invoker {
-	return New(Config{Functions: s, Runner: s, Recent: NewRecent(10, 1000), Metrics: metrics.NewSet()})
+	return New(Config{Functions: s, Runner: s, Records: s, Metrics: metrics.NewSet()})
 }
 
 // ran is the revision that a call of a function ran.

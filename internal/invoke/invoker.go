@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Functions Functions
 	Runner    Runner
-	Recent    *Recent
+	Records   Records
 	QueueWait time.Duration // the longest a call waits for an instance, unless one is being started then; 30 s
 	Metrics   *metrics.Set
 	// Ledger keeps the calls of functions of faas.ContractCallback, and those with an Origin; nil for none.
@@ -89,7 +89,7 @@ func (i *Invoker) run(ctx context.Context, r Request, talk func(faas.Backend) er
 	took := time.Since(begun)
 	i.count(res, err, took)
 	i.noteEnd(f, call, begun, res, err)
-	i.cfg.Recent.add(Run{Key: f.Key(), ID: call.ID, Source: call.Source, Begun: begun, Took: took, Result: res, Err: err})
+	i.cfg.Records.Add(Record(f.Key(), &call, begun, took, res, err))
 	return res, err
 }
 
@@ -107,6 +107,15 @@ func (i *Invoker) hand(ctx context.Context, f *faas.Function, call faas.Invocati
 	}
 	defer leave()
 	return i.cfg.Runner.Run(ctx, f, call)
+}
+
+// Replay runs a recorded call once more, with the version and the event that it had, under another id. Errors: as Invoke;
+// CodeConflict, field "event", where the event is kept no more or never was.
+func (i *Invoker) Replay(ctx context.Context, r *faas.Record, id string) (*faas.Result, error) {
+	if r.Event == nil {
+		return nil, faas.Errorf(faas.CodeConflict, "event", "the event of call %s (%d bytes) is not kept, so it cannot run again; see --record-events", r.ID, r.EventSize)
+	}
+	return i.Invoke(ctx, Request{Key: r.Key, Call: faas.Invocation{ID: id, Source: faas.SourceReplay, Event: r.Event, Parent: r.ID}})
 }
 
 // Find gives the version that a request means, and holds the request to what its owner allows, without running it. Errors: as

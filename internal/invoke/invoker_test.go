@@ -16,6 +16,7 @@ type fixed struct {
 	function *faas.Function
 	reads    int
 	heard    faas.Invocation
+	records  []faas.Record
 }
 
 func (s *fixed) Function(_ context.Context, key faas.FunctionKey) (*faas.Function, error) {
@@ -35,12 +36,14 @@ func (s *fixed) Run(_ context.Context, _ *faas.Function, call faas.Invocation) (
 	return &faas.Result{Output: call.Event}, nil
 }
 
+func (s *fixed) Add(r faas.Record) { s.records = append(s.records, r) }
+
 func TestInvokeResolves(t *testing.T) {
 	s := &fixed{function: &faas.Function{
 		Project: "p", Package: "default", Name: "test", Version: faas.Latest, Code: faas.Package{Digest: "d"},
 		Spec: faas.Spec{MemoryMB: 128},
 	}}
-	i := invoke.New(invoke.Config{Functions: s, Runner: s, Recent: invoke.NewRecent(10, 1000), Metrics: metrics.NewSet()})
+	i := invoke.New(invoke.Config{Functions: s, Runner: s, Records: s, Metrics: metrics.NewSet()})
 	key := faas.FunctionKey{Project: "p", Package: "default", Name: "test"}
 
 	res, err := i.Invoke(t.Context(), invoke.Request{Key: key, Call: faas.Invocation{Event: []byte("{}")}})
@@ -49,6 +52,10 @@ func TestInvokeResolves(t *testing.T) {
 	_, err = i.Invoke(t.Context(), invoke.Request{Key: s.function.Key()})
 	require.NoError(t, err)
 	require.Equal(t, 1, s.reads, "a warm call reads no store")
+	require.Len(t, s.records, 2)
+	require.Equal(t, "latest", s.records[0].Key.Version)
+	require.Equal(t, "{}", string(s.records[0].Event))
+	require.EqualValues(t, 2, s.records[0].ResultSize)
 
 	_, err = i.Invoke(t.Context(), invoke.Request{Key: key, Alias: "prod"})
 	var e *faas.Error
@@ -64,4 +71,15 @@ func TestInvokeResolves(t *testing.T) {
 	_, err = i.Invoke(t.Context(), invoke.Request{Key: key, Call: faas.Invocation{MemoryMB: 256}})
 	require.NoError(t, err)
 	require.Equal(t, 256, s.heard.MemoryMB)
+}
+
+func TestReplay(t *testing.T) {
+	s := &fixed{function: &faas.Function{Project: "p", Package: "default", Name: "test", Version: "v1"}}
+	i := invoke.New(invoke.Config{Functions: s, Runner: s, Records: s, Metrics: metrics.NewSet()})
+	res, err := i.Replay(t.Context(), &faas.Record{ID: "old", Key: s.function.Key(), Event: []byte(`{"a":1}`)}, "new")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a":1}`, string(res.Output))
+	require.Equal(t, [3]string{"new", "old", faas.SourceReplay}, [3]string{s.records[0].ID, s.records[0].Parent, s.records[0].Source})
+	_, err = i.Replay(t.Context(), &faas.Record{ID: "old", Key: s.function.Key(), EventSize: 1 << 20}, "new")
+	require.Equal(t, faas.CodeConflict, faas.CodeOf(err))
 }

@@ -37,6 +37,9 @@ type Counter struct{ c *vm.Counter }
 // Inc adds one.
 func (c Counter) Inc() { c.c.Inc() }
 
+// Value is how far it has come.
+func (c Counter) Value() uint64 { return c.c.Get() }
+
 // Histogram counts durations.
 type Histogram struct{ h *vm.Histogram }
 

@@ -367,6 +367,22 @@ func (p *Pool) FunctionChanged(key faas.FunctionKey) {
 }
 
 // allGroups lists the groups; p.mu is held.
+// Instances counts those of a version, or of all versions where key.Version is "", that are up or starting; and how many of them
+// are reserved.
+func (p *Pool) Instances(key faas.FunctionKey) (all, reserved int) {
+	for _, g := range p.allGroups() {
+		f := g.function
+		if f.Project != key.Project || f.Package != key.Package || f.Name != key.Name || key.Version != "" && f.Version != key.Version {
+			continue
+		}
+		g.mu.Lock()
+		all += g.total
+		reserved += min(g.total, g.keep)
+		g.mu.Unlock()
+	}
+	return all, reserved
+}
+
 func (p *Pool) allGroups() []*group {
 	all := make([]*group, 0, len(p.groups))
 	for _, g := range p.groups {

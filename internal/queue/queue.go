@@ -47,7 +47,7 @@ type Nodes interface {
 
 // Invoker runs a call to its end. When ctx ends before, it cuts the call off, with the instance that has it.
 type Invoker interface {
-	Invoke(ctx context.Context, job faas.Job) (*faas.Result, error)
+	Invoke(ctx context.Context, job faas.JobStatus) (*faas.Result, error)
 }
 
 // Policies says how the calls of a function are made.

@@ -75,7 +75,7 @@ func (b *bench) start(t *testing.T) {
 	})
 }
 
-func (b *bench) Invoke(ctx context.Context, job faas.Job) (*faas.Result, error) {
+func (b *bench) Invoke(ctx context.Context, job faas.JobStatus) (*faas.Result, error) {
 	name := job.Key.Name
 	b.mu.Lock()
 	b.calls[job.ID]++
@@ -92,7 +92,7 @@ func (b *bench) Invoke(ctx context.Context, job faas.Job) (*faas.Result, error) 
 	if run == nil {
 		return &faas.Result{Output: []byte("1")}, nil
 	}
-	return run(ctx, job, call)
+	return run(ctx, job.Job, call)
 }
 
 func (b *bench) Policy(_ context.Context, key faas.FunctionKey, alias string) (faas.AsyncConfig, error) {

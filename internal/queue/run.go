@@ -65,7 +65,7 @@ func (q *Queue) attempt(ctx context.Context, job faas.JobStatus) Outcome {
 		}
 		return Outcome{State: faas.JobDone}
 	}
-	res, err := q.cfg.Invoker.Invoke(ctx, job.Job)
+	res, err := q.cfg.Invoker.Invoke(ctx, job)
 	switch {
 	case err != nil:
 		return Outcome{Code: faas.CodeOf(err), Message: text(err)}

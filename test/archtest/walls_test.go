@@ -44,6 +44,7 @@ var walls = map[string][]string{
 	"trigger":  {"faas", "lifecycle", "metrics"},
 	"workflow": {"faas", "lifecycle", "metrics"},
 	"edge":     {"faas", "lifecycle", "metrics"},
+	"record":   {"faas", "lifecycle", "metrics"},
 	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang"},
 
 	"store":   {"faas"},
@@ -168,6 +169,7 @@ func TestPolicy(t *testing.T) {
 		{"internal/control", "internal/faas", false, true},
 		{"internal/control", "internal/invoke", false, false},
 		{"internal/control", "internal/store", false, false},
+		{"internal/invoke", "internal/record", false, false},
 		{"internal/control", "internal/store", true, true},
 		{"internal/control", "internal/app", true, false},
 		{"internal/pool", "internal/sandbox", false, true},

@@ -59,7 +59,7 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"server": startServer, "exits": exits, "parses": parses, "follows": follows,
+			"server": startServer, "exits": exits, "parses": parses, "follows": follows, "requests": requests,
 		},
 	})
 }
@@ -141,4 +141,21 @@ func follows(ts *testscript.TestScript, neg bool, args []string) {
 	for lines.Scan() { // to the end of the output, as Wait closes it
 	}
 	ts.Check(cmd.Wait())
+}
+
+// requests is `requests STATUS`: REQUEST becomes the id of the newest run that ended so.
+func requests(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: requests STATUS")
+	}
+	ts.Check(ts.Exec("hanshu", "runs", "ls", "--json"))
+	var runs []struct{ ID, Status string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &runs))
+	for _, run := range runs {
+		if run.Status == args[0] {
+			ts.Setenv("REQUEST", run.ID)
+			return
+		}
+	}
+	ts.Fatalf("no run ended with %s: %v", args[0], runs)
 }

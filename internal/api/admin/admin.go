@@ -16,7 +16,6 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/auth"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
-	"github.com/hanshu-faas/hanshu/internal/invoke"
 )
 
 // Permissions decides what a principal may do; auth.Auth is one.
@@ -24,15 +23,11 @@ type Permissions interface {
 	Can(ctx context.Context, p faas.Principal, action auth.Action, r auth.Resource) error
 }
 
-// Runs gives the newest runs; invoke.Recent is one.
-type Runs interface {
-	After(key faas.FunctionKey, seq uint64, limit int) ([]invoke.Run, <-chan struct{})
-}
-
 // Config is what New needs.
 type Config struct {
 	Permissions  Permissions
 	Runs         Runs
+	Invoker      Invoker
 	Jobs         Jobs
 	JobList      JobList
 	Webhooks     Webhooks
@@ -72,38 +67,6 @@ type Runtime struct {
 	Note    string `json:"note"`
 }
 
-type run struct {
-	Seq        uint64    `json:"seq"`
-	ID         string    `json:"id"`
-	Source     string    `json:"source"`
-	Version    string    `json:"version"`
-	Begun      time.Time `json:"begun"`
-	TookMS     float64   `json:"took_ms"`
-	QueuedMS   float64   `json:"queued_ms"`
-	InitMS     float64   `json:"init_ms"`
-	RunMS      float64   `json:"run_ms"`
-	Cold       bool      `json:"cold"`
-	MemoryPeak int64     `json:"memory_peak"` // bytes
-	MemoryMB   int       `json:"memory_mb"`
-	Status     string    `json:"status"` // ok, or the code of the failure
-	Message    string    `json:"message"`
-	Logs       []logLine `json:"logs"`
-	Dropped    int64     `json:"dropped"` // bytes of log beyond the limit of a call
-}
-
-type logLine struct {
-	Time  time.Time `json:"time"`
-	Level string    `json:"level"`
-	Text  string    `json:"text"`
-}
-
-// limits of GET .../runs
-const (
-	defaultRuns = 50
-	maxRuns     = 500
-	maxWait     = 30 // seconds
-)
-
 type face struct{ cfg Config }
 
 // New gives the face.
@@ -114,9 +77,8 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
-		{Method: "GET", Path: "/admin/v1/projects/{project_id}/functions/{package}/{name}/runs", Operation: "ListRuns", Handle: f.runs},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
-	}, f.jobRoutes()...)}
+	}, append(f.runRoutes(), f.jobRoutes()...)...)}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {
@@ -147,36 +109,6 @@ func (f face) runtimes(w http.ResponseWriter, _ *http.Request) error {
 	return httpkit.WriteJSON(w, http.StatusOK, map[string][]Runtime{"runtimes": f.cfg.Runtimes()})
 }
 
-// runs answers the runs behind a position, at once when there are any, else when there is one or the wait is over.
-func (f face) runs(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
-	key := faas.FunctionKey{Project: r.PathValue("project_id"), Package: r.PathValue("package"), Name: r.PathValue("name")}
-	if err := f.cfg.Permissions.Can(ctx, httpkit.PrincipalOf(ctx), auth.ActionRead, auth.Resource{ProjectID: key.Project}); err != nil {
-		return err
-	}
-	after, err := number(r, "after", 0, 1<<62)
-	limit, err2 := number(r, "limit", defaultRuns, maxRuns)
-	wait, err3 := number(r, "wait", 0, maxWait)
-	if err := errors.Join(err, err2, err3); err != nil {
-		return err
-	}
-	over := time.NewTimer(time.Duration(wait) * time.Second)
-	defer over.Stop()
-	for {
-		found, changed := f.cfg.Runs.After(key, uint64(after), int(max(limit, 1)))
-		if len(found) > 0 || wait == 0 {
-			return writeRuns(w, found)
-		}
-		select {
-		case <-changed:
-		case <-over.C:
-			return writeRuns(w, nil)
-		case <-ctx.Done():
-			return faas.Errorf(faas.CodeCancelled, "", "the caller went away")
-		}
-	}
-}
-
 // postBucketEvents takes a notification in the shape of S3 for all triggers of the project, from a sender that can prove who it is.
 // It answers when all of it is on disk.
 func (f face) postBucketEvents(w http.ResponseWriter, r *http.Request) error {
@@ -202,38 +134,6 @@ func number(r *http.Request, name string, def, most int64) (int64, error) {
 	}
 	return n, nil
 }
-
-func writeRuns(w http.ResponseWriter, found []invoke.Run) error {
-	runs := make([]run, 0, len(found))
-	for _, r := range found {
-		runs = append(runs, fromRun(r))
-	}
-	return httpkit.WriteJSON(w, http.StatusOK, map[string][]run{"runs": runs})
-}
-
-func fromRun(r invoke.Run) run {
-	out := run{Seq: r.Seq, ID: r.ID, Source: r.Source, Version: r.Key.Version, Begun: r.Begun, TookMS: ms(r.Took), Status: "ok", Logs: []logLine{}}
-	if r.Err != nil {
-		out.Status = string(faas.CodeOf(r.Err))
-		var expected *faas.Error
-		if errors.As(r.Err, &expected) {
-			out.Message = expected.Message
-		}
-		return out
-	}
-	res := r.Result
-	out.QueuedMS, out.InitMS, out.RunMS = ms(res.Queued), ms(res.Init), ms(res.Run)
-	out.Cold, out.MemoryPeak, out.MemoryMB, out.Dropped = res.Cold, res.MemoryPeak, res.MemoryMB, res.Dropped
-	if res.Failure != nil {
-		out.Status, out.Message = string(res.Failure.Code), res.Failure.Message
-	}
-	for _, l := range res.Logs {
-		out.Logs = append(out.Logs, logLine{l.Time, l.Level, l.Text})
-	}
-	return out
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // writeError answers {"error":{"code","message"}}.
 func writeError(w http.ResponseWriter, _ *http.Request, err error) {

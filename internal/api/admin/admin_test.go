@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/record"
 )
 
 // bench is the face behind a real mux, with a real record of runs and an invoker to fill it.
@@ -29,13 +31,15 @@ type bench struct {
 	invoker *invoke.Invoker
 	healthy error
 	answer  func() (*faas.Result, error) // of the next calls
+	events  []string                     // of the calls so far
 }
 
 func (b *bench) Function(_ context.Context, key faas.FunctionKey) (*faas.Function, error) {
 	return &faas.Function{Project: key.Project, Package: key.Package, Name: key.Name, Version: key.Version}, nil
 }
 
-func (b *bench) Run(context.Context, *faas.Function, faas.Invocation) (*faas.Result, error) {
+func (b *bench) Run(_ context.Context, _ *faas.Function, call faas.Invocation) (*faas.Result, error) {
+	b.events = append(b.events, string(call.Event))
 	return b.answer()
 }
 
@@ -53,7 +57,7 @@ func (b *bench) Authenticate(r *http.Request, _ func() ([]byte, error)) (faas.Pr
 }
 
 func (b *bench) Can(_ context.Context, p faas.Principal, action auth.Action, r auth.Resource) error {
-	if p.ProjectID != r.ProjectID || action != auth.ActionRead {
+	if p.ProjectID != r.ProjectID || action == auth.ActionWrite {
 		return faas.Errorf(faas.CodeForbidden, "project", "not yours")
 	}
 	return nil
@@ -62,10 +66,17 @@ func (b *bench) Can(_ context.Context, p faas.Principal, action auth.Action, r a
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{answer: func() (*faas.Result, error) { return &faas.Result{}, nil }}
-	counters, recent := metrics.NewSet(), invoke.NewRecent(100, 1<<20)
-	b.invoker = invoke.New(invoke.Config{Functions: b, Runner: b, Recent: recent, Metrics: counters})
+	counters := metrics.NewSet()
+	records, err := record.Open(record.Config{Dir: t.TempDir(), MaxEvent: 100, Log: slog.New(slog.DiscardHandler), Metrics: counters})
+	require.NoError(t, err)
+	require.NoError(t, records.Start(t.Context()))
+	t.Cleanup(func() {
+		require.NoError(t, records.Stop(context.Background()))
+		require.NoError(t, records.Close())
+	})
+	b.invoker = invoke.New(invoke.Config{Functions: b, Runner: b, Records: records, Metrics: counters})
 	mux, err := httpkit.NewMux(httpkit.MuxConfig{Authenticator: b, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, admin.New(admin.Config{
-		Permissions: b, Runs: recent, WriteMetrics: counters.Write,
+		Permissions: b, Runs: records, Invoker: b.invoker, WriteMetrics: counters.Write,
 		Status:   func() admin.Status { return admin.Status{Version: "v1", Database: "sqlite"} },
 		Runtimes: func() []admin.Runtime { return []admin.Runtime{{Name: "Python3.9", Status: "exact"}} },
 		Healthy:  func(context.Context) error { return b.healthy },
@@ -80,7 +91,7 @@ func (b *bench) call(t *testing.T, id string) {
 	t.Helper()
 	_, err := b.invoker.Invoke(t.Context(), invoke.Request{
 		Key:  faas.FunctionKey{Project: "p", Package: "default", Name: "f"},
-		Call: faas.Invocation{ID: id, Source: faas.SourceAPI},
+		Call: faas.Invocation{ID: id, Source: faas.SourceAPI, Event: []byte(`{"of":"` + id + `"}`)},
 	})
 	if err != nil {
 		require.NotEqual(t, "internal", string(faas.CodeOf(err)))
@@ -103,9 +114,13 @@ func (b *bench) get(ctx context.Context, path string, change ...func(*http.Reque
 const runsPath = "/admin/v1/projects/p/functions/default/f/runs"
 
 type runs struct {
+	Next int64
 	Runs []struct {
-		Seq     uint64
+		Seq     int64
 		ID      string
+		Source  string
+		Parent  string
+		Event   *string
 		Status  string
 		Message string
 		TookMS  float64 `json:"took_ms"`
@@ -124,7 +139,7 @@ func readRuns(t *testing.T, w *httptest.ResponseRecorder) runs {
 
 func TestRuns(t *testing.T) {
 	b := newBench(t)
-	require.JSONEq(t, `{"runs":[]}`, b.get(t.Context(), runsPath).Body.String(), "none is an empty list")
+	require.JSONEq(t, `{"runs":[],"next":0}`, b.get(t.Context(), runsPath).Body.String(), "none is an empty list")
 	b.answer = func() (*faas.Result, error) {
 		return &faas.Result{Output: []byte("secret"), Dropped: 7, Logs: []faas.LogLine{{Level: faas.LevelWarn, Text: "careful"}}}, nil
 	}
@@ -149,8 +164,11 @@ func TestRuns(t *testing.T) {
 	require.Equal(t, "careful", all[0].Logs[0].Text)
 	require.NotNil(t, all[2].Logs)
 
-	require.Len(t, readRuns(t, b.get(t.Context(), runsPath+"?after=1")).Runs, 2)
-	require.Equal(t, "third", readRuns(t, b.get(t.Context(), runsPath+"?limit=1")).Runs[0].ID, "the newest")
+	require.Len(t, readRuns(t, b.get(t.Context(), fmt.Sprint(runsPath, "?after=", all[0].Seq))).Runs, 2)
+	newest := readRuns(t, b.get(t.Context(), runsPath+"?limit=1"))
+	require.Equal(t, "third", newest.Runs[0].ID, "the newest")
+	before := readRuns(t, b.get(t.Context(), fmt.Sprint(runsPath, "?limit=1&before=", newest.Next)))
+	require.Equal(t, "second", before.Runs[0].ID)
 	require.Empty(t, readRuns(t, b.get(t.Context(), "/admin/v1/projects/p/functions/default/other/runs")).Runs)
 }
 
@@ -160,7 +178,8 @@ func TestRunsWait(t *testing.T) {
 		b := newBench(t)
 		b.call(t, "first")
 		begun := time.Now()
-		require.Len(t, readRuns(t, b.get(t.Context(), runsPath+"?wait=30")).Runs, 1, "what is there is given at once")
+		first := readRuns(t, b.get(t.Context(), runsPath+"?wait=30")).Runs
+		require.Len(t, first, 1, "what is there is given at once")
 		require.Zero(t, time.Since(begun))
 
 		var work sync.WaitGroup
@@ -171,21 +190,69 @@ func TestRunsWait(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			b.call(t, "second")
 		})
-		got := readRuns(t, b.get(t.Context(), runsPath+"?after=1&wait=30"))
-		require.Equal(t, 10*time.Second, time.Since(begun))
+		got := readRuns(t, b.get(t.Context(), fmt.Sprint(runsPath, "?after=", first[0].Seq, "&wait=30")))
+		require.InDelta(t, 10, time.Since(begun).Seconds(), 0.1)
 		require.Equal(t, "second", got.Runs[0].ID)
 		work.Wait()
 
 		begun = time.Now()
-		require.Empty(t, readRuns(t, b.get(t.Context(), runsPath+"?after=99&wait=20")).Runs)
+		require.Empty(t, readRuns(t, b.get(t.Context(), fmt.Sprint(runsPath, "?after=", int64(1)<<61, "&wait=20"))).Runs)
 		require.Equal(t, 20*time.Second, time.Since(begun), "the wait ends without a run")
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begun = time.Now()
-		require.Equal(t, http.StatusBadRequest, b.get(ctx, runsPath+"?after=99&wait=30").Code)
+		require.Equal(t, http.StatusBadRequest, b.get(ctx, fmt.Sprint(runsPath, "?after=", int64(1)<<61, "&wait=30")).Code)
 		require.Equal(t, 3*time.Second, time.Since(begun), "nobody waits for a caller that went away")
 	})
+}
+
+// Runs of a project come without logs; one by its id comes whole, and can run again.
+func TestRunsOfAProject(t *testing.T) {
+	const path = "/admin/v1/projects/p/runs"
+	b := newBench(t)
+	for i := range 5 {
+		b.answer = func() (*faas.Result, error) {
+			return &faas.Result{Logs: []faas.LogLine{{Text: "hello"}}, Output: []byte("7")}, nil
+		}
+		if i == 2 {
+			b.answer = func() (*faas.Result, error) {
+				return &faas.Result{Failure: &faas.Failure{Code: faas.CodeException, Type: "ValueError", Message: "bad"}}, nil
+			}
+		}
+		b.call(t, fmt.Sprint("call-", i))
+	}
+	first := readRuns(t, b.get(t.Context(), path+"?limit=3"))
+	require.Equal(t, "call-4", first.Runs[0].ID)
+	require.Empty(t, first.Runs[0].Logs)
+	rest := readRuns(t, b.get(t.Context(), fmt.Sprint(path, "?limit=3&before=", first.Next)))
+	require.Equal(t, "call-1", rest.Runs[0].ID)
+	require.Zero(t, rest.Next)
+	for query, n := range map[string]int{
+		"?status=failed": 1, "?status=exception": 1, "?status=timeout": 0, "?function=f": 5, "?function=g": 0, "?source=api&version=latest": 5,
+		"?source=timer": 0, "?version=v9": 0, "?from=2020-01-01T00:00:00Z": 5, "?to=2020-01-01T00:00:00Z": 0,
+	} {
+		require.Len(t, readRuns(t, b.get(t.Context(), path+query)).Runs, n, query)
+	}
+	for _, query := range []string{"?status=odd", "?from=yesterday", "?before=-1", "?limit=1000"} {
+		require.Equal(t, http.StatusBadRequest, b.get(t.Context(), path+query).Code, query)
+	}
+
+	one := readRuns(t, b.get(t.Context(), path+"/call-2")).Runs
+	require.Len(t, one, 1)
+	require.JSONEq(t, `{"of":"call-2"}`, *one[0].Event)
+	require.Equal(t, http.StatusNotFound, b.get(t.Context(), path+"/call-9").Code)
+
+	b.answer = func() (*faas.Result, error) { return &faas.Result{Output: []byte(`"now"`)}, nil }
+	w := b.get(t.Context(), path+"/call-2/replay", func(r *http.Request) { r.Method = http.MethodPost })
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	var again struct{ ID, Of, Status, Output string }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &again))
+	require.Equal(t, [3]string{"call-2", "ok", `"now"`}, [3]string{again.Of, again.Status, again.Output})
+	require.Equal(t, `{"of":"call-2"}`, b.events[len(b.events)-1])
+	made := readRuns(t, b.get(t.Context(), path+"?source=replay")).Runs
+	require.Len(t, made, 1)
+	require.Equal(t, [2]string{again.ID, "call-2"}, [2]string{made[0].ID, made[0].Parent})
 }
 
 func TestRefusals(t *testing.T) {

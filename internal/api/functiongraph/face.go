@@ -31,7 +31,7 @@ type Invoker interface {
 	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
 }
 
-// Config is what the face needs. All of it is required.
+// Config is what the face needs. All of it is required, but for Now.
 type Config struct {
 	Functions *control.Functions
 	Triggers  *control.Triggers
@@ -40,6 +40,10 @@ type Config struct {
 	Async     *control.AsyncConfigs
 	Jobs      Jobs
 	JobList   JobList
+	Tallies   Tallies
+	Instances Instances
+	// Now tells the time of statistics; nil for the clock.
+	Now func() time.Time
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.
 	IdleTimeout time.Duration
 }
@@ -98,7 +102,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, a.triggerRoutes()...)
+	}, append(a.statisticsRoutes(functions, function), a.triggerRoutes()...)...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

@@ -198,6 +198,7 @@ func TestOperations(t *testing.T) {
 		"AsyncInvokeFunction", "ListAsyncInvocations", "ListActiveAsyncInvocations", "CancelAsyncInvocation",
 		"UpdateFunctionAsyncInvokeConfig", "ShowFunctionAsyncInvokeConfig", "DeleteFunctionAsyncInvokeConfig", "ListFunctionAsyncInvokeConfig",
 		"EnableAsyncStatusLog", "ShowProjectAsyncStatusLogInfo",
+		"ListFunctionAsMetric", "ListStatistics", "ListFunctionStatistics", "ShowFunctionMetrics", "ShowLtsLogDetails", "EnableLtsLogs",
 		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
 		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
 	}, functiongraph.Operations())

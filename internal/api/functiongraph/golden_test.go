@@ -93,6 +93,7 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	face := functiongraph.New(functiongraph.Config{
 		Functions: functions, Triggers: triggersOver(t, functionStore), Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
 		Jobs: b.jobs, JobList: b.jobs,
+		Tallies: &tallied{}, Instances: &tallied{}, Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
 			Store: asyncStore, Functions: functions, Buckets: buckets{}, Sealer: controltest.Sealer{},
 			Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
@@ -373,3 +374,31 @@ func (k *keptJobs) Jobs(_ context.Context, f faas.JobFilter) ([]faas.JobStatus, 
 	}
 	return list[:min(len(list), f.Limit)], nil
 }
+
+// tallied knows what the calls of two functions did in the minutes before the time of the tests.
+type tallied struct{}
+
+func (*tallied) Tally(_ context.Context, f faas.TallyFilter) ([]faas.TallyPoint, error) {
+	at := time.Date(2020, 6, 3, 16, 21, 0, 0, time.UTC)
+	if f.Hours {
+		at = at.Truncate(time.Hour)
+	}
+	if f.Version != "" && f.Version != faas.Latest || at.Before(f.From) || !at.Before(f.To) {
+		return nil, nil
+	}
+	t := faas.Tally{
+		Count: 8, FunctionErrors: 2, SystemErrors: 1, Rejects: 1, Run: 100 * time.Millisecond, MaxRun: 40 * time.Millisecond,
+		MinRun: 1500 * time.Microsecond, Took: 30 * time.Second, MBMillis: 128 * 1000 * 64,
+	}
+	return []faas.TallyPoint{{At: at, Tally: t}}, nil
+}
+
+func (*tallied) TallyByFunction(_ context.Context, f faas.TallyFilter) (map[faas.FunctionKey]faas.Tally, error) {
+	sums := map[faas.FunctionKey]faas.Tally{}
+	for i, name := range []string{"quiet", "failing", "worse"} {
+		sums[faas.FunctionKey{Project: project, Package: "default", Name: name}] = faas.Tally{Count: 10, FunctionErrors: int64(2 * i)}
+	}
+	return sums, nil
+}
+
+func (*tallied) Instances(faas.FunctionKey) (all, reserved int) { return 3, 1 }
