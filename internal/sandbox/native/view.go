@@ -78,13 +78,12 @@ func hostView() view {
 }
 
 // initSpec puts the common view and one Spec together. Mounts that the host view already shows are left out.
-func (v view) initSpec(spec sandbox.Spec, filter []byte) initspec.Spec {
+func (v view) initSpec(spec sandbox.Spec, tmp string, filter []byte) initspec.Spec {
 	s := initspec.Spec{
 		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function",
 		Binds: append([]initspec.Bind(nil), v.binds...), Links: v.links, Files: madeFiles, Devices: devices,
 		Tmp: []initspec.Tmpfs{
-			{Target: memoryFolders[0], Bytes: spec.TmpBytes, Mode: "1777"},
-			{Target: memoryFolders[1], Bytes: spec.TmpBytes, Mode: "1777"},
+			{Target: memoryFolders[0], Data: tmp}, {Target: memoryFolders[1], Data: tmp},
 		},
 		Folders: spec.Empty, Filter: filter,
 	}
@@ -128,6 +127,13 @@ func shows(folder, path string) bool {
 }
 
 // tmpfsData are the mount options of a memory filesystem for a function.
-func tmpfsData(bytes int64) string {
-	return "mode=1777,size=" + strconv.FormatInt(bytes, 10) + ",nr_inodes=100000"
+func (d *Driver) tmpfsData(bytes int64) string {
+	data := "mode=1777"
+	if !d.lacks(initspec.TmpBytes) {
+		data += ",size=" + strconv.FormatInt(bytes, 10)
+	}
+	if !d.lacks(initspec.TmpNames) {
+		data += ",nr_inodes=100000"
+	}
+	return data
 }

@@ -32,6 +32,8 @@ type Spec struct {
 	// sandboxes of copies of itself, so it must be allowed namespaces, and it sees the host's /proc, since the kernel gives
 	// a new /proc only to those who see one.
 	Keep []int
+
+	Without []string // guards to leave out, for tests of the guards
 }
 
 // Bind shows Source (or, when FD is not 0, the detached tree behind that descriptor) at Target, read-only.
@@ -45,8 +47,7 @@ type Bind struct {
 // Tmpfs is a writable memory filesystem.
 type Tmpfs struct {
 	Target string
-	Bytes  int64
-	Mode   string // octal
+	Data   string // mount options
 }
 
 // Rlimit is one setrlimit call, soft and hard alike.
