@@ -272,9 +272,9 @@ func viewRows() []mutation {
 				let(s, "NEIGHBOUR", strings.TrimSpace(user))
 			}},
 		{guard: initspec.OwnSession, evil: `os.getsid(0) != 1`},
-		{guard: initspec.OwnView, evil: `os.path.exists("/.." + os.environ["SECRET"])`, with: secret, copied: "operation not permitted"},
+		{guard: initspec.OwnView, beside: []string{initspec.PathRules}, evil: `os.path.exists("/.." + os.environ["SECRET"])`, with: secret, copied: "operation not permitted"},
 		{guard: initspec.ReadOnlyRoot, evil: `works(os.mkdir, "/x") or not os.statvfs("/").f_flag & os.ST_RDONLY`},
-		{guard: initspec.ReadOnly, evil: `works(os.mkdir, "/opt/function/code/x")`, with: shown(func(*testing.T, string) {})},
+		{guard: initspec.ReadOnly, beside: []string{initspec.PathRules}, evil: `works(os.mkdir, "/opt/function/code/x")`, with: shown(func(*testing.T, string) {})},
 		{guard: initspec.NoSetuid, evil: `not os.statvfs("/opt/function/code").f_flag & os.ST_NOSUID`, with: shown(func(*testing.T, string) {})},
 		{guard: initspec.NoDevices, root: true, evil: `works(lambda: os.read(os.open("/opt/function/code/device", os.O_RDONLY), 1))`,
 			with: shown(func(t *testing.T, dir string) {
@@ -282,6 +282,8 @@ func viewRows() []mutation {
 				require.NoError(t, unix.Mknod(device, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 7))))
 				require.NoError(t, os.Chmod(device, 0o666))
 			})},
+		{guard: initspec.PathRules, beside: []string{initspec.ReadOnly}, evil: `works(os.mkdir, "/opt/function/code/x")`,
+			with: shown(func(*testing.T, string) {})},
 		{guard: initspec.ProcOfPIDs, evil: `os.path.exists("/proc/sys")`},
 		{guard: initspec.CloseAll, evil: `[f for f in os.listdir("/proc/self/fd") if int(f) > 3 and os.path.exists("/proc/self/fd/" + f)]`},
 	}
@@ -312,7 +314,7 @@ func privilegeRows() []mutation {
 	return []mutation{
 		{guard: initspec.Capabilities, evil: loopbackDown},
 		{guard: initspec.BoundingSet, evil: `libc.prctl(23, 21, 0, 0, 0) == 1`},
-		{guard: initspec.NoPrivileges, start: "permission denied", evil: "False"},
+		{guard: initspec.NoPrivileges, beside: []string{initspec.PathRules}, start: "permission denied", evil: "False"},
 		{guard: initspec.Seccomp, evil: `call("unshare", 0x10000000) == 0`},
 	}
 }
@@ -334,7 +336,7 @@ func callRows() []mutation {
 		call("chroot", `asked("chroot", b"/nowhere")`),
 		call("open_tree", `call("open_tree", -100, b"/", 0) >= 0`),
 		call("mount_setattr", `asked("mount_setattr", -1, 0, 1, 0, 0)`),
-		call("ptrace", `call("ptrace", 0, 0, 0, 0) == 0`),
+		{calls: []string{"ptrace"}, beside: []string{initspec.PathRules}, evil: `call("ptrace", 0, 0, 0, 0) == 0`},
 		call("process_vm_readv", `asked("process_vm_readv", 1, 0, 0, 0, 0, 1)`),
 		call("process_vm_writev", `asked("process_vm_writev", 1, 0, 0, 0, 0, 1)`),
 		call("pidfd_getfd", `asked("pidfd_getfd", -1, 0, 0)`),
@@ -355,7 +357,7 @@ func callRows() []mutation {
 	}
 	if runtime.GOARCH == "amd64" {
 		// ptrace(PTRACE_TRACEME) by the number and gate of 32-bit programs; 26 is the harmless msync of 64-bit ones.
-		rows = append(rows, mutation{calls: []string{native.ForeignCalls}, evil: `
+		rows = append(rows, mutation{calls: []string{native.ForeignCalls}, beside: []string{initspec.PathRules}, evil: `
 import mmap
 page = mmap.mmap(-1, 4096, prot=7)
 page.write(bytes.fromhex("53b81a00000031db31c931d231f6cd805bc3"))

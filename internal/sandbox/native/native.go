@@ -50,6 +50,7 @@ type Driver struct {
 	groups     *groups
 	privileged bool     // may map any user and clone mount trees
 	missing    []string // protections that this host does not give, for people
+	landlock   *initspec.Landlock
 	without    []string // guards left out, by tests only
 	freezes    bool
 
@@ -111,6 +112,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.lastCap = lastCapability()
+	d.landlock = landlock(landlockVersion())
 	if !d.groups.has("memory") {
 		d.watch = newMemoryWatch()
 	}
@@ -203,6 +205,9 @@ func (d *Driver) canFreeze() bool {
 
 func (d *Driver) findMissing() []string {
 	var lacks []string
+	if d.landlock == nil {
+		lacks = append(lacks, "Landlock, a second check of each path: run a kernel of 5.19 or newer with landlock among its security modules (lsm=)")
+	}
 	if !d.freezes {
 		lacks = append(lacks, "freezing of idle instances (they keep what they left running): mount a cgroup v2 tree that hanshu may write to")
 	}
@@ -231,9 +236,13 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 	if d.privileged {
 		who = "own user per sandbox"
 	}
+	paths := ""
+	if d.landlock != nil {
+		paths = "landlock, "
+	}
 	return sandbox.Capabilities{
 		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Lacks: d.missing,
-		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + who + ", " + d.groups.level(),
+		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + paths + who + ", " + d.groups.level(),
 	}
 }
 
@@ -412,6 +421,7 @@ func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
 		ispec.Keep = templateCaps // and no limits: what it gave up its copies could not have
 	} else {
 		ispec.Rlimits = d.rlimits(spec)
+		ispec.Landlock = d.landlock
 	}
 	ours, status, err := os.Pipe()
 	if err != nil {

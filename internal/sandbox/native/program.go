@@ -220,6 +220,7 @@ func (d *Driver) giveUpPrivileges(r *request) {
 	if !d.lacks(initspec.TieToParent) {
 		r.call("tie to parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL), 0, 0, 0)
 	}
+	d.restrictPaths(r)
 	length := uint64(len(d.filter) / int(unsafe.Sizeof(unix.SockFilter{})))
 	const setModeFilter = 1
 	if !d.lacks(initspec.Seccomp) {

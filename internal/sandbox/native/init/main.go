@@ -51,6 +51,7 @@ func run() error {
 		{"enter view", enterView},
 		{"set limits", setLimits},
 		{"drop privileges", dropPrivileges},
+		{"restrict paths", restrictPaths},
 		{"tie to parent", tieToParent},
 		{"install filter", installFilter},
 	}
@@ -307,6 +308,34 @@ func setCapabilities(s *initspec.Spec) error {
 		}
 	}
 	return nil
+}
+
+// restrictPaths has the kernel check each path once more, beside the view.
+func restrictPaths(s *initspec.Spec) error {
+	if s.Landlock == nil || s.Lacks(initspec.PathRules) {
+		return nil
+	}
+	attributes := s.Landlock.Attributes
+	rules, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attributes[0])), uintptr(8*len(attributes)), 0)
+	if errno != 0 {
+		return errno
+	}
+	for _, r := range s.Landlock.Rules {
+		fd, err := unix.Open(r.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Path, err)
+		}
+		beneath := unix.LandlockPathBeneathAttr{Allowed_access: r.Rights, Parent_fd: int32(fd)}
+		_, _, errno := unix.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, rules, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&beneath)), 0, 0, 0)
+		if errno != 0 {
+			return fmt.Errorf("%s: %w", r.Path, errno)
+		}
+		unix.Close(fd)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0); errno != 0 {
+		return errno
+	}
+	return unix.Close(int(rules))
 }
 
 // tieToParent makes the kernel end this sandbox when the server ends, however it ends.

@@ -22,6 +22,7 @@ const (
 	NoDevices    = "mounts without devices"
 	ProcOfPIDs   = "proc without the host"
 	CloseAll     = "descriptors closed"
+	PathRules    = "landlock"
 
 	Capabilities  = "capabilities dropped"
 	BoundingSet   = "bounding set emptied"

@@ -33,6 +33,8 @@ type Spec struct {
 	// a new /proc only to those who see one.
 	Keep []int
 
+	Landlock *Landlock // nil where the kernel has none, and for a template
+
 	Without []string // guards to leave out, for tests of the guards
 }
 
@@ -48,6 +50,18 @@ type Bind struct {
 type Tmpfs struct {
 	Target string
 	Data   string // mount options
+}
+
+// Landlock is what the kernel's Landlock is told.
+type Landlock struct {
+	Attributes []uint64 // struct landlock_ruleset_attr, as far as this kernel knows it
+	Rules      []LandlockRule
+}
+
+// LandlockRule gives rights on everything beneath a path.
+type LandlockRule struct {
+	Path   string
+	Rights uint64
 }
 
 // Rlimit is one setrlimit call, soft and hard alike.
