@@ -3,7 +3,8 @@
 #
 #   test/deps.sh build    to build it: Go
 #   test/deps.sh run      to build it and to run functions: Python 3, Node.js, PHP
-#   test/deps.sh          to build and test everything: a C compiler for the race detector, PostgreSQL, npm, a Java compiler, Jython
+#   test/deps.sh          to build and test everything: a C compiler for the race detector, PostgreSQL, npm, a Java compiler, Jython,
+#                         OCI runtimes
 #
 # On Debian and Ubuntu root installs what is missing; anyone else is told what to install. Go is never installed: the version
 # that go.mod asks for is newer than most distributions'.
@@ -36,6 +37,8 @@ if [ "$what" = test ]; then
     have javac || missing+=(default-jdk-headless)
     have jython || missing+=(jython)
     have "$(go env CC)" || missing+=(gcc libc6-dev)
+    have runc || [ -x /usr/sbin/runc ] || missing+=(runc)
+    have crun || missing+=(crun)
     have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 fi
 

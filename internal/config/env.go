@@ -34,6 +34,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_DB", text(&c.DB))
 	take("HANSHU_REGION", text(&c.Region))
 	take("HANSHU_SANDBOX", text(&c.Sandbox))
+	take("HANSHU_OCI_RUNTIME", text(&c.OCIRuntime))
 	take("HANSHU_MAX_INSTANCES", func(s string) error {
 		n, err := strconv.Atoi(s)
 		c.MaxInstances = n

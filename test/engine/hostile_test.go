@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -124,6 +125,16 @@ func TestHostileAsOrdinaryUser(t *testing.T) {
 	asNobody(t)
 	t.Parallel()
 	hostile(t, newPlace(t, nobody), true)
+}
+
+// TestHostileUnderRunc is the core of it at the level of OCI runtimes.
+func TestHostileUnderRunc(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("an OCI runtime takes root")
+		return
+	}
+	t.Parallel()
+	hostile(t, newPlace(t, 0, "--sandbox=oci", "--oci-runtime=/usr/sbin/runc"), true)
 }
 
 func hostile(t *testing.T, p *place, brief bool) {

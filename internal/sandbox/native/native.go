@@ -491,7 +491,7 @@ func cloneTree(source string, attributes uint64) (int, error) {
 }
 
 func underSystem(path string) bool {
-	for _, dir := range append([]string{"/etc"}, systemFolders...) {
+	for _, dir := range append([]string{"/etc"}, sandbox.SystemFolders()...) {
 		if path == dir || strings.HasPrefix(path, dir+"/") {
 			return true
 		}

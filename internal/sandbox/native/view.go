@@ -15,24 +15,6 @@ import (
 // User and group inside every sandbox, as FunctionGraph's container functions have them (reference 5.6).
 const innerID = 1003
 
-// systemFolders are shown read-only as they are on the host: the interpreters and what they load.
-var systemFolders = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
-
-// systemFiles are the parts of /etc that interpreters need. Everything else of /etc stays outside.
-var systemFiles = []string{
-	"/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates.conf", "/etc/ld.so.cache",
-	"/etc/localtime", "/etc/mime.types", "/etc/protocols", "/etc/services",
-}
-
-// madeFiles are written for the sandbox.
-var madeFiles = [][2]string{
-	{"/etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\nfunction:x:1003:1003:function:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
-	{"/etc/group", "root:x:0:\nfunction:x:1003:\nnogroup:x:65534:\n"},
-	{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
-	{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
-	{"/etc/resolv.conf", ""},
-}
-
 // memoryFolders are the writable places, each a memory filesystem.
 var memoryFolders = [2]string{"/tmp", "/dev/shm"}
 
@@ -51,7 +33,7 @@ type view struct {
 // hostView looks at the host once. A folder that is a link there (/bin -> usr/bin) is the same link inside.
 func hostView() view {
 	var v view
-	for _, dir := range systemFolders {
+	for _, dir := range sandbox.SystemFolders() {
 		info, err := os.Lstat(dir)
 		if err != nil {
 			continue
@@ -64,7 +46,7 @@ func hostView() view {
 		}
 		v.binds = append(v.binds, initspec.Bind{Source: dir, Target: dir})
 	}
-	for _, path := range systemFiles {
+	for _, path := range sandbox.SystemFiles() {
 		real, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			continue
@@ -81,7 +63,7 @@ func hostView() view {
 func (v view) initSpec(spec sandbox.Spec, tmp string, filter []byte) initspec.Spec {
 	s := initspec.Spec{
 		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function",
-		Binds: append([]initspec.Bind(nil), v.binds...), Links: v.links, Files: madeFiles, Devices: devices,
+		Binds: append([]initspec.Bind(nil), v.binds...), Links: v.links, Files: sandbox.MadeFiles(), Devices: devices,
 		Tmp: []initspec.Tmpfs{
 			{Target: memoryFolders[0], Data: tmp}, {Target: memoryFolders[1], Data: tmp},
 		},
