@@ -38,6 +38,7 @@ type mutation struct {
 	evil   string   // Python: an expression that is true when the evil got in; after statements, behind the last newline
 	with   func(t *testing.T, start starter, s *sandbox.Spec)
 	cpu    int    // the instance's SetCPU before the probe runs
+	leak   bool   // the server hands in a descriptor of the host's root that should not be there
 	start  string // the start itself fails without the guard, with this error: the guard cannot be lost
 	copied string // the same for copies
 	root   bool   // only a server with privilege has it
@@ -122,6 +123,13 @@ func (m mutation) tell(t *testing.T, start starter) (string, error) {
 		require.NoError(t, in.SetCPU(m.cpu))
 	}
 	_, _ = in.Control().Write([]byte("x"))
+	if m.leak {
+		root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		_, _, err = in.Control().(*net.UnixConn).WriteMsgUnix([]byte("y"), unix.UnixRights(root), nil)
+		require.NoError(t, err)
+		unix.Close(root)
+	}
 	time.AfterFunc(time.Minute, in.Kill)
 	said, _ := io.ReadAll(io.LimitReader(in.Output(), 1<<16))
 	<-in.Done()
@@ -284,6 +292,9 @@ func viewRows() []mutation {
 			})},
 		{guard: initspec.PathRules, beside: []string{initspec.ReadOnly}, evil: `works(os.mkdir, "/opt/function/code/x")`,
 			with: shown(func(*testing.T, string) {})},
+		{guard: initspec.PathRules, leak: true, evil: `
+fd = socket.recv_fds(socket.socket(fileno=3), 1, 1)[1][0]
+works(lambda: os.open("etc/passwd", os.O_RDONLY, dir_fd=fd))`},
 		{guard: initspec.ProcOfPIDs, evil: `os.path.exists("/proc/sys")`},
 		{guard: initspec.CloseAll, evil: `[f for f in os.listdir("/proc/self/fd") if int(f) > 3 and os.path.exists("/proc/self/fd/" + f)]`},
 	}

@@ -56,24 +56,11 @@ func (in *instance) SetCPU(millis int) error {
 	if in.over {
 		return nil
 	}
-	said, err := in.driver.command("update", "--cpu-period", strconv.Itoa(cpuPeriod), "--cpu-quota", strconv.Itoa(millis*cpuPeriod/1000), in.name).CombinedOutput()
-	if err != nil {
-		return errors.Join(err, errors.New(strings.TrimSpace(string(said))))
-	}
-	return nil
+	return in.driver.ask("update", "--cpu-period", strconv.Itoa(cpuPeriod), "--cpu-quota", strconv.Itoa(millis*cpuPeriod/1000), in.name)
 }
 
 // user is the sandbox's user on the host; the one before it is its root.
 func (in *instance) user() int { return firstUID + 2*in.slot + 1 }
-
-func (in *instance) pidFile() string { return filepath.Join(in.bundle, "pid") }
-
-// pid is the first process of the container as the host sees it, 0 before there is one.
-func (in *instance) pid() int {
-	text, _ := os.ReadFile(in.pidFile())
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	return pid
-}
 
 // Kill implements sandbox.Instance. The runtime is asked, since it alone knows what belongs to the container; where it has
 // none yet, it is ended itself, and what it began is removed by wait.
@@ -83,7 +70,7 @@ func (in *instance) Kill() {
 	if in.over || in.process == nil {
 		return
 	}
-	if in.driver.command("kill", in.name, "KILL").Run() != nil {
+	if in.driver.ask("kill", in.name, "KILL") != nil {
 		_ = in.process.Process.Kill()
 	}
 }
@@ -140,7 +127,7 @@ func (in *instance) wait() {
 	in.mu.Lock()
 	in.over = true
 	in.mu.Unlock()
-	_ = in.driver.command("delete", "--force", in.name).Run() // it may be gone already
+	_ = in.driver.ask("delete", "--force", in.name) // it may be gone already
 	in.driver.forget(in)
 	close(in.done)
 }

@@ -80,9 +80,23 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 
 func (d *Driver) stateDir() string { return filepath.Join(d.cfg.Dir, "state") }
 
+// patience is how long the runtime may take to kill, change or remove a container.
+const patience = 30 * time.Second
+
+// ask has the runtime do something to a container that there is.
+func (d *Driver) ask(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	said, err := d.command(ctx, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %.2000s", err, strings.TrimSpace(string(said)))
+	}
+	return nil
+}
+
 // command is a call of the runtime.
-func (d *Driver) command(args ...string) *exec.Cmd {
-	c := exec.Command(d.cfg.Runtime, append([]string{"--root", d.stateDir()}, args...)...)
+func (d *Driver) command(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, d.cfg.Runtime, append([]string{"--root", d.stateDir()}, args...)...)
 	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	return c
 }
@@ -92,7 +106,7 @@ func (d *Driver) removeLeft() {
 	left, _ := os.ReadDir(d.cfg.Dir)
 	for _, entry := range left {
 		if entry.Name() != "state" {
-			_ = d.command("delete", "--force", entry.Name()).Run() // it may be gone
+			_ = d.ask("delete", "--force", entry.Name()) // it may be gone
 		}
 	}
 	_ = os.RemoveAll(d.cfg.Dir)
@@ -279,7 +293,7 @@ func (d *Driver) run(in *instance, spec sandbox.Spec, status *os.File) error {
 	if err := in.channels.InnerOutput.Chown(in.user(), in.user()); err != nil {
 		return err
 	}
-	args := []string{"run", "--bundle", in.bundle, "--pid-file", in.pidFile()}
+	args := []string{"run", "--bundle", in.bundle}
 	if d.pass {
 		args = append(args, "--pass-fd", "3:3", "--pass-fd", "4:4", "--pass-fd", "5:5")
 	} else {
@@ -290,7 +304,7 @@ func (d *Driver) run(in *instance, spec sandbox.Spec, status *os.File) error {
 	}
 	in.mu.Lock() // Close may want to kill it meanwhile
 	defer in.mu.Unlock()
-	in.process = d.command(append(args, in.name)...)
+	in.process = d.command(context.Background(), append(args, in.name)...)
 	in.process.Stdout, in.process.Stderr = &in.said, &in.said
 	in.process.ExtraFiles = []*os.File{in.channels.InnerControl, status, in.channels.InnerOutput}
 	if err := in.process.Start(); err != nil {
