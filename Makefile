@@ -16,6 +16,9 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 PROGRAMS := $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 INIT     := internal/sandbox/native/init
 INITBIN  := internal/sandbox/native/initbin/hanshu-init-$(GOARCH)
+WASM     := internal/lang/wasm/worker
+ADAPTORS := gorpc web
+ADAPTOR  := internal/lang/adaptor
 JAVA     := internal/lang/java
 LINT     := .cache/bin/golangci-lint-v2.15.0
 
@@ -32,12 +35,19 @@ build: ## build the programs into bin
 	@test/deps.sh build
 	@$(MAKE) --no-print-directory init worker $(PROGRAMS)
 
-# The first process of a sandbox. It is embedded in the server, so it is built before everything that compiles the server,
-# tests included. Go's own cache knows when there is nothing to do.
+# The first process of a sandbox, the workers of functions that bring an executable, and that of the WASM runtime. They are embedded
+# in the server, so they are built before everything that compiles the server, tests included. Go's own cache knows when there is
+# nothing to do.
 .PHONY: init
 init:
 	@mkdir -p $(dir $(INITBIN))
 	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(INITBIN) ./$(INIT)
+	@for name in $(ADAPTORS); do \
+	  mkdir -p $(ADAPTOR)/adaptorbin/$$name-$(GOARCH); \
+	  GOOS=linux $(STATIC) -ldflags="-s -w" -o $(ADAPTOR)/adaptorbin/$$name-$(GOARCH)/adaptor ./$(ADAPTOR)/$$name || exit 1; \
+	done
+	@mkdir -p $(ADAPTOR)/adaptorbin/wasm-$(GOARCH)
+	GOOS=linux $(STATIC) -ldflags="-s -w" -o $(ADAPTOR)/adaptorbin/wasm-$(GOARCH)/adaptor ./$(WASM)
 
 # What runs functions in Java is embedded too, compiled. Without a Java compiler the server is built without it, and says so
 # when it is asked for Java.
@@ -96,4 +106,4 @@ fuzz: init worker ## run each fuzz target for FUZZTIME (5s)
 
 .PHONY: clean
 clean: ## remove what the build and the tests left, but not a server's data
-	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(JAVA)/dist/* test/node/node_modules
+	rm -rf bin .cache internal/sandbox/native/initbin/hanshu-init-* $(ADAPTOR)/adaptorbin/*-* $(JAVA)/dist/* test/node/node_modules

@@ -27,6 +27,8 @@ type options struct {
 	rounds    int
 	cold      int
 	binary    string
+	queued    int64
+	only      string
 	json      string
 	fresh     bool // fresh functions only
 }
@@ -40,6 +42,10 @@ type bench struct {
 	langs  []*measured
 	goCold coldTimes
 	fork   forkTimes
+	queue  *queued
+	wasm   wasmTimes
+
+	executables *executables // nil before they are measured
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -77,6 +83,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b = &bench{opts: opts, log: log}
+	if opts.only == "queue" {
+		return b, b.measureQueue(ctx)
+	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
 	if err != nil {
@@ -117,10 +126,19 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
+	if err := b.freshInstances(ctx); err != nil {
+		return nil, fmt.Errorf("WASM: %w", err)
+	}
 	if err := b.cold(ctx, opts.cold); err != nil {
 		return nil, err
 	}
+	if err := b.measureExecutables(ctx, dir); err != nil {
+		return nil, err
+	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
+	if err := b.measureQueue(ctx); err != nil {
+		return nil, err
+	}
 	return b, b.forks(ctx, dir)
 }
 

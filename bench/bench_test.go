@@ -199,10 +199,11 @@ free                 3         -      -          -  no target
 
 // TestEveryAimHasALine keeps the names of the targets and those of the lines the same.
 func TestEveryAimHasALine(t *testing.T) {
-	b := &bench{echo: newPlace(target{}, 0), server: &server{}}
+	b := &bench{echo: newPlace(target{}, 0), server: &server{}, queue: &queued{}}
 	for _, l := range languages() {
 		b.langs = append(b.langs, &measured{language: l, floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)})
 	}
+	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	judged := 0
 	for _, r := range b.rows() {
 		if r.Verdict != "no target" {
@@ -237,7 +238,7 @@ func TestNewestRuntime(t *testing.T) {
 func TestParseFlags(t *testing.T) {
 	o, err := parseFlags([]string{"-d", "1s", "-rounds", "2", "-json", "f"})
 	require.NoError(t, err)
-	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f"}, o)
+	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000}, o)
 	for _, bad := range [][]string{{"-d", "0s"}, {"-rounds", "0"}, {"-cold", "0"}, {"-warm", "-1s"}, {"more"}} {
 		_, err := parseFlags(bad)
 		require.Error(t, err, bad)

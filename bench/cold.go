@@ -25,7 +25,9 @@ func freshFunctions(ctx context.Context, s *server, m *measured, n int) ([]targe
 	for i := range targets {
 		var err error
 		l := m.language // code of its own, so that it has to be unpacked
-		l.Source = fmt.Sprintf("%s%s %d\n", l.Source, l.Comment, i)
+		if l.Comment != "" {
+			l.Source = fmt.Sprintf("%s%s %d\n", l.Source, l.Comment, i)
+		}
 		if targets[i], err = s.create(ctx, l, m.runtime.Name, fmt.Sprintf("fresh-%s-%d", m.Command, i)); err != nil {
 			return nil, err
 		}

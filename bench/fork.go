@@ -29,7 +29,7 @@ const (
 	lineBurst     = "Python, 100 fresh at once, nothing prepared, slowest"
 	lineReady     = "Python, 100 fresh at once, prepared, slowest"
 	lineSustained = "Python fresh, sustained"
-	lineForkPSS   = "Python idle instance PSS"
+	lineForkPSS   = "Python idle instance PSS" // among dozens; a single one shares its template's memory with nobody else
 	lineThousand  = "1,000 Python instances, PSS together"
 	lineTaken     = "1,000 Python instances, memory taken"
 )
@@ -45,18 +45,18 @@ func forkAims() map[string]aim {
 
 // forkTimes are the figures of fresh functions: times in ms, memory in MiB.
 type forkTimes struct {
-	Miss, Ready          coldTimes
-	BurstMiss            []float64
-	BurstReady           []float64
-	PerSecond            float64
-	CPU                  float64 // us of the server and all below it, for one fresh function
-	TemplateCPU          float64 // of that, the template's
-	WorkerCPU            float64 // and the instance's own
-	PSS                  []float64
-	Template             []float64
-	Together, Taken      float64
-	Spawn, Fork          []float64 // the floors: python3 to a first answer, and a bare fork
-	Instances, Templates int
+	Miss, Ready     coldTimes
+	BurstMiss       []float64
+	BurstReady      []float64
+	PerSecond       float64
+	CPU             float64 // us of the server and all below it, for one fresh function
+	TemplateCPU     float64 // of that, the template's
+	WorkerCPU       float64 // and the instance's own
+	PSS             []float64
+	Template        []float64
+	Together, Taken float64
+	Spawn, Fork     []float64 // the floors: python3 to a first answer, and a bare fork
+	Instances       int
 }
 
 // runFresh is a run that measures fresh functions only.

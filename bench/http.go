@@ -16,6 +16,7 @@ type target struct {
 	Address string   // host:port
 	Path    string   // of the URL
 	Header  []string // further header lines, without line ends
+	Accept  bool     // it answers 202, that it has the call and will make it
 }
 
 // request is the text of a call whose body carries an id that changes from call to call.

@@ -11,9 +11,9 @@ type language struct {
 	Prefix  string // of runtime names
 	Handler string
 	Source  string   // of the function
+	Comment string   // begins one in Source
 	Jar     []byte   // of the function, in place of a source
 	Floor   []string // arguments of the floor's program, in place of Flag and Worker
-	Comment string   // begins one in Source
 	Bare    bool     // no language: the interpreter is this program under its other name, and is not measured cold
 }
 

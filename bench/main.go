@@ -30,6 +30,7 @@ const (
 	commandEcho   = "run-echo"
 	commandFront  = "run-front"
 	commandWorker = "run-worker"
+	commandKeep   = "run-keep"
 )
 
 func main() {
@@ -52,6 +53,8 @@ func dispatch(args []string) error {
 		return runLoad(ctx, in, os.Stdout)
 	case commandEcho:
 		return runEcho(ctx, in, os.Stdout)
+	case commandKeep:
+		return runKeep(ctx, in, os.Stdout)
 	case commandFront:
 		return runFront(ctx, in, os.Stdout, args[1:])
 	case commandWorker:
@@ -76,11 +79,16 @@ func parseFlags(args []string) (options, error) {
 	flags.DurationVar(&o.warm, "warm", time.Second, "warm-up before it; at most 0.5 s after the first round")
 	flags.IntVar(&o.rounds, "rounds", 3, "`number` of rounds; ratios are medians over them")
 	flags.IntVar(&o.cold, "cold", 30, "`number` of functions that are called for the first time")
+	flags.Int64Var(&o.queued, "queued", 200_000, "`number` of jobs that wait when the server is weighed")
+	flags.StringVar(&o.only, "only", "", "measure this part alone: queue")
 	flags.StringVar(&o.binary, "bin", "bin/hanshu", "the `program` that is measured")
 	flags.BoolVar(&o.fresh, "fresh", false, "measure fresh functions only")
 	flags.StringVar(&o.json, "json", "", "write all figures to a `file` too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	if o.only != "" && o.only != "queue" {
+		return o, errors.New("-only can be queue")
 	}
 	if o.run <= 0 || o.warm < 0 || o.rounds < 1 || o.cold < 1 || flags.NArg() > 0 {
 		return o, errors.New("-d, -rounds and -cold must be positive, -warm not negative, and there are no arguments")
@@ -130,7 +138,13 @@ func describe() string {
 
 // writeJSON writes the table and every sample behind it.
 func (b *bench) writeJSON(name, machine string, rows []row) error {
-	samples := map[string]map[int][]sample{"Go echo": b.echo.Samples}
+	samples := map[string]map[int][]sample{}
+	if b.echo != nil {
+		samples["Go echo"] = b.echo.Samples
+	}
+	if b.queue != nil {
+		samples["queue"], samples["queue floor"] = b.queue.api, b.queue.keep
+	}
 	cold := map[string]coldTimes{"Go": b.goCold}
 	for _, m := range b.langs {
 		cold[m.Title] = m.cold

@@ -44,11 +44,24 @@ func aims() map[string]aim {
 		"Node cold, p50":   {bound: 4},
 		"PHP cold, p50":    {bound: 1.5},
 
-		"Python instance PSS, one warm": {bound: 3},
-		"Node instance PSS, one warm":   {bound: 10},
-		"PHP instance PSS, one warm":    {bound: 6},
-		lineRSSReady:                    {bound: 50},
-		lineRSSLoaded:                   {bound: 50},
+		"Node instance PSS, one warm": {bound: 10},
+		"PHP instance PSS, one warm":  {bound: 6},
+		lineRSSReady:                  {bound: 50},
+		lineRSSLoaded:                 {bound: 50},
+
+		lineGoWarm:     {ratio: true, atLeast: true, bound: 0.5},
+		lineGoCold:     {bound: 4},
+		lineCustomCold: {bound: 4},
+		lineGoIdle:     {bound: 2},
+
+		lineAccept(1, "bare SQLite"):  {ratio: true, atLeast: true, bound: 0.5},
+		lineAccept(16, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
+		lineAccept(64, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
+		lineDrain:                     {ratio: true, atLeast: true, bound: 0.7},
+		lineQueued:                    {bound: 150},
+
+		lineWASMMedian: {bound: 0.3},
+		lineWASMTail:   {bound: 1},
 	}
 	for title, part := range map[string]float64{"Python": 0.33, "Node": 0.33, "Go frames": 0.5} {
 		all[language{Title: title}.warm("throughput by Go echo", 16)] = aim{ratio: true, atLeast: true, bound: part}

@@ -28,6 +28,11 @@ func (p *place) values(clients int, get func(sample) float64) []float64 {
 // rows gives the table.
 func (b *bench) rows() []row {
 	var rows []row
+	if b.opts.only == "queue" {
+		rows = b.queue.rows()
+		judge(rows, aims())
+		return rows
+	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
 	}
@@ -36,9 +41,14 @@ func (b *bench) rows() []row {
 			rows = append(rows, m.coldRows()...)
 		}
 	}
+	rows = append(rows, b.wasmRows()...)
 	rows = append(rows, row{Line: "Go process cold, p50", Unit: millisecond, Floor: quantile(b.goCold.Spawn, 0.5)})
+	if b.executables != nil {
+		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
+	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
+	rows = append(rows, b.queue.rows()...)
 	judge(rows, aims())
 	return rows
 }
@@ -111,6 +121,9 @@ func over(value, floor float64) float64 {
 
 // places are all that was put under load.
 func (b *bench) places() []*place {
+	if b.echo == nil {
+		return nil
+	}
 	places := []*place{b.echo}
 	for _, m := range b.langs {
 		places = append(places, m.floor, m.hanshu)
@@ -137,7 +150,15 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		wrong += m.cold.Wrong
 		first = cmp.Or(first, m.cold.First)
 	}
-	for _, p := range b.places() {
+	places := b.places()
+	if e := b.executables; e != nil {
+		places = append(places, e.warm, e.echo)
+		for _, t := range []coldTimes{e.goCold, e.custom} {
+			wrong += t.Wrong
+			first = cmp.Or(first, t.First)
+		}
+	}
+	for _, p := range places {
 		for _, samples := range p.Samples {
 			for _, s := range samples {
 				wrong += s.Wrong
@@ -146,5 +167,10 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 			}
 		}
 	}
-	return wrong + b.goCold.Wrong, errors, cmp.Or(first, b.goCold.First)
+	for _, s := range b.queue.samples() {
+		wrong += s.Wrong
+		errors += s.Errors
+		first = cmp.Or(first, s.First)
+	}
+	return wrong + b.goCold.Wrong + b.wasm.calls.Wrong, errors, cmp.Or(first, b.goCold.First, b.wasm.calls.First)
 }

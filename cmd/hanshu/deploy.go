@@ -214,11 +214,16 @@ func (d *deployment) filename() string { return d.want.Name + "." + d.src.kind }
 func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 	w := d.want
 	if w.Runtime == "" {
+		if d.src.handler == bootstrapName {
+			return nil, usagef("there is a bootstrap in %s; say --runtime Custom if it asks for requests, --runtime http if it is a web server", d.src.path)
+		}
 		if d.src.language.prefix == "" {
 			return nil, usagef("there is no index.py or index.js in %s; say --runtime and --handler", d.src.path)
 		}
 		var err error
-		if w.Runtime, err = d.c.defaultRuntime(ctx, d.src.language.prefix); err != nil {
+		if d.src.language.prefix == runtimeWASM {
+			w.Runtime = runtimeWASM
+		} else if w.Runtime, err = d.c.defaultRuntime(ctx, d.src.language.prefix); err != nil {
 			return nil, err
 		}
 	}

@@ -21,19 +21,22 @@ type invokeOptions struct {
 	data    string
 	version string
 	memory  int
+	async   bool
 }
 
 func newInvokeCommand(c *cli) *cobra.Command {
 	var o invokeOptions
 	cmd := &cobra.Command{
 		Use:   "invoke NAME",
-		Short: "call a function and wait for its answer",
+		Short: "call a function and wait for its answer, or have it called later",
 		Long: `Invoke calls a function with an event and prints what it returns on standard output. How the call went and what the function
-wrote to its log stand on standard error. NAME is a name, package:name, or a URN.` +
+wrote to its log stand on standard error. NAME is a name, package:name, or a URN. With --async it waits only until the server has
+the call on its disk, and prints the request id.` +
 			exitHelp(exitOK, exitFunction, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu invoke hello
   hanshu invoke hello -d '{"name":"world"}'
   hanshu invoke hello -d @event.json
+  hanshu invoke hello --async
   jq .order event.json | hanshu invoke hello -d @- | jq .total`,
 		Args:              oneArg("NAME"),
 		ValidArgsFunction: c.completeNames,
@@ -42,6 +45,7 @@ wrote to its log stand on standard error. NAME is a name, package:name, or a URN
 	cmd.Flags().StringVarP(&o.data, "data", "d", "{}", "event as JSON; @FILE takes it from a file, @- from standard input")
 	cmd.Flags().StringVar(&o.version, "version", "", "version of the function, or an alias as !NAME")
 	cmd.Flags().IntVar(&o.memory, "memory", 0, "instance size for this call in MB, where the function allows it")
+	cmd.Flags().BoolVar(&o.async, "async", false, "do not wait for the call; events of at most 256 KB")
 	return cmd
 }
 
@@ -64,6 +68,9 @@ func runInvoke(ctx context.Context, c *cli, name string, o invokeOptions) error 
 	if err != nil {
 		return err
 	}
+	if o.async {
+		return c.invokeAsync(ctx, server, server.URN(r), event, o)
+	}
 	result, err := server.Invoke(ctx, server.URN(r), event, client.InvokeOptions{MemoryMB: o.memory})
 	if err != nil {
 		return err
@@ -76,6 +83,20 @@ func runInvoke(ctx context.Context, c *cli, name string, o invokeOptions) error 
 	if result.Failure != nil {
 		return errFailed
 	}
+	return nil
+}
+
+func (c *cli) invokeAsync(ctx context.Context, server *client.Client, urn string, event []byte, o invokeOptions) error {
+	id, err := server.InvokeAsync(ctx, urn, event, client.InvokeOptions{MemoryMB: o.memory})
+	if err != nil {
+		return err
+	}
+	if c.json {
+		c.printJSON(map[string]string{"request_id": id})
+		return nil
+	}
+	c.printf("%s\n", id)
+	c.notef("accepted; next: %s\n", c.self("queue", "ls", "--id", id))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
@@ -27,11 +28,12 @@ name, package, description, runtime, handler, initializer_handler, initializer_t
 It changes nothing that is there. Without --runtime it takes the newest Python that the server has, or this machine where no server
 can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 		Example: `  hanshu new hello
-  hanshu new hello --runtime Node.js18.15`,
+  hanshu new hello --runtime Node.js18.15
+  hanshu new site --runtime http`,
 		Args: oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), c, args[0], runtime) },
 	}
-	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15, PHP8.3 or Java17; 'hanshu runtimes' lists them")
+	cmd.Flags().StringVar(&runtime, "runtime", "", "runtime such as Python3.9, Node.js18.15, PHP8.3, Java17, Go1.x, Custom or http; 'hanshu runtimes' lists them")
 	return cmd
 }
 
@@ -39,7 +41,18 @@ can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 type language struct{ prefix, ending string }
 
 func languages() []language {
-	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}, {javaPrefix, ".java"}}
+	return []language{{"Python", ".py"}, {"Node.js", ".js"}, {"PHP", ".php"}, {javaPrefix, ".java"}, {runtimeWASM, ".wasm"}}
+}
+
+// runtimeWASM is a runtime without a version, whose handler is the file itself.
+const runtimeWASM = "WASM"
+
+// handler is what a function is called by whose code is a file, named without its ending.
+func (l language) handler(file string) string {
+	if l.prefix == runtimeWASM {
+		return file + l.ending
+	}
+	return file + ".handler"
 }
 
 // javaPrefix begins the names of the runtimes whose functions are compiled before they are sent.
@@ -51,6 +64,7 @@ type example struct {
 	path    string // where it goes
 	handler string
 	ignore  string // what deploy is to leave out; "" for nothing
+	module  string // of a Go program: its go.mod; "" for none
 	next    func(folder, runtime string) string
 }
 
@@ -64,6 +78,26 @@ func (c *cli) example(l language) example {
 	return example{source: "index" + l.ending, path: "index" + l.ending, handler: "index.handler", next: func(folder, _ string) string { return c.self("deploy", folder) }}
 }
 
+// bootstrapName is the executable of a function that brings its runtime.
+const bootstrapName = "bootstrap"
+
+// executable gives the example of a runtime that takes executables; one without a source for any other.
+func (c *cli) executable(runtime string) example {
+	deploy := func(folder, _ string) string { return c.self("deploy", folder) }
+	switch runtime {
+	case "Custom", "http":
+		return example{source: strings.ToLower(runtime) + "/" + bootstrapName, path: bootstrapName, handler: bootstrapName, next: deploy}
+	case "Go1.x":
+		return example{
+			source: "golang/main.go", path: "main.go", handler: "main", ignore: "*.go\ngo.mod\n", module: "module function\n\ngo 1.21\n",
+			next: func(folder, runtime string) string {
+				return "(cd " + quote(folder) + " && CGO_ENABLED=0 GOOS=linux go build -o main .) && " + deploy(folder, runtime)
+			},
+		}
+	}
+	return example{}
+}
+
 func runNew(ctx context.Context, c *cli, name, runtime string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -74,14 +108,14 @@ func runNew(ctx context.Context, c *cli, name, runtime string) error {
 			return err
 		}
 	}
-	var ex example
+	ex := c.executable(runtime)
 	for _, l := range languages() {
 		if _, ok := runtimeVersion(runtime, l.prefix); ok {
 			ex = c.example(l)
 		}
 	}
 	if ex.source == "" {
-		return usagef("there is no example for runtime %.60q; take one of Python, Node.js, PHP or Java", runtime)
+		return usagef("there is no example for runtime %.60q; take one of Python, Node.js, PHP, Java, Go1.x, Custom or http", runtime)
 	}
 	files, err := writeExample(name, runtime, ex)
 	if err != nil {
@@ -141,11 +175,18 @@ func fillExample(folder, runtime string, ex example) ([]string, error) {
 	if ex.ignore != "" {
 		files, texts = append(files, filepath.Join(folder, ignoreName)), append(texts, []byte(ex.ignore))
 	}
+	if ex.module != "" {
+		files, texts = append(files, filepath.Join(folder, "go.mod")), append(texts, []byte(ex.module))
+	}
 	for i, text := range texts {
+		mode := fs.FileMode(0o644)
+		if bytes.HasPrefix(text, []byte("#!")) {
+			mode = 0o755
+		}
 		if err := os.MkdirAll(filepath.Dir(files[i]), 0o755); err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(files[i], text, 0o644); err != nil {
+		if err := os.WriteFile(files[i], text, mode); err != nil {
 			return nil, err
 		}
 	}

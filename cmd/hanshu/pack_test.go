@@ -119,12 +119,12 @@ func TestBounded(t *testing.T) {
 
 func TestSource(t *testing.T) {
 	dir := write(t, map[string]string{
-		"job.py": "", "f/index.js": "", "both/lib.py": "", "d/hanshu.json": `{"name":"n","runtime":"R","timeout":9,"user_data":{"A":"1"}}`, "d/x": "", "notes.txt": "",
+		"job.py": "", "f/index.js": "", "both/lib.py": "", "d/hanshu.json": `{"name":"n","runtime":"R","timeout":9,"user_data":{"A":"1"}}`, "d/x": "", "notes.txt": "", "mod.wasm": "", "w/index.wasm": "",
 		"bad/hanshu.json": `{"memory":1}`, "two/hanshu.json": `{} {}`,
 	})
 	read := func(name string) (*source, error) { return readSource(&cli{}, filepath.Join(dir, name)) }
 	for name, want := range map[string][3]string{
-		"job.py": {"job", "job.handler", "Python"}, "f": {"f", "index.handler", "Node.js"}, "both": {"both", "", ""}, "d": {"d", "", ""},
+		"job.py": {"job", "job.handler", "Python"}, "f": {"f", "index.handler", "Node.js"}, "both": {"both", "", ""}, "mod.wasm": {"mod", "mod.wasm", "WASM"}, "w": {"w", "index.wasm", "WASM"}, "d": {"d", "", ""},
 	} {
 		s, err := read(name)
 		require.NoError(t, err, name)

@@ -46,11 +46,13 @@ func readSource(c *cli, path string) (*source, error) {
 		s.kind, s.language = "jar", language{prefix: javaPrefix}
 	case ending == ".java":
 		return nil, usagef("a function in Java is sent compiled: javac -d FOLDER %s, then deploy FOLDER, or a jar", quote(path))
-	case slices.ContainsFunc(languages(), func(l language) bool { return l.ending == ending }):
-		s.bundle, err = packFile(path, m.add)
-		s.handler = s.name + ".handler"
 	default:
-		return nil, usagef("%s is no folder, .py, .js, .php, .zip or .jar", path)
+		i := slices.IndexFunc(languages(), func(l language) bool { return l.ending == ending })
+		if i < 0 {
+			return nil, usagef("%s is no folder, .py, .js, .php, .wasm, .zip or .jar", path)
+		}
+		s.bundle, err = packFile(path, m.add)
+		s.handler = languages()[i].handler(s.name)
 	}
 	if err != nil {
 		return nil, err
@@ -72,14 +74,18 @@ func (s *source) readFolder(m *meter) error {
 	return err
 }
 
-// recognise finds the language by a single file's ending, or by index.* in a package.
+// recognise finds the language by a single file's ending, or by index.* in a package. What
+// a bootstrap is for, its owner has to say.
 func (s *source) recognise(ending string) {
 	for _, l := range languages() {
 		if ending == l.ending && s.handler != "" {
 			s.language = l
 		} else if s.handler == "" && slices.Contains(s.files, "index"+l.ending) {
-			s.language, s.handler = l, "index.handler"
+			s.language, s.handler = l, l.handler("index")
 		}
+	}
+	if s.handler == "" && slices.Contains(s.files, bootstrapName) {
+		s.handler = bootstrapName
 	}
 }
 

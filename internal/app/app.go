@@ -24,12 +24,14 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/fetch"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
+	"github.com/hanshu-faas/hanshu/internal/image"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/all"
 	"github.com/hanshu-faas/hanshu/internal/lifecycle"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
@@ -42,7 +44,11 @@ var (
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
 	_ pool.Versions         = (*store.DB)(nil)
+	_ pool.Images           = (*image.Store)(nil)
+	_ control.Images        = (*image.Store)(nil)
 	_ invoke.Runner         = (*pool.Pool)(nil)
+	_ control.AsyncStore    = (*store.DB)(nil)
+	_ queue.Store           = (*store.DB)(nil)
 )
 
 const (
@@ -62,6 +68,8 @@ type Server struct {
 	driver   sandbox.Driver
 	mux      *httpkit.Mux
 	listener net.Listener
+	gateway  net.Listener // of the data plane; nil where it shares the API's
+	handler  http.Handler // of the API's listener
 	failed   <-chan error // gets why the listener ended by itself
 	services []lifecycle.Named
 	closers  []func() error // in the order of making
@@ -87,6 +95,12 @@ func (s *Server) build(ctx context.Context) error {
 		return fmt.Errorf("%w; choose another address with --listen", err)
 	}
 	s.closers = append(s.closers, func() error { return ignoreClosed(s.listener.Close()) })
+	if s.cfg.GatewayListen != "" {
+		if s.gateway, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.GatewayListen); err != nil {
+			return fmt.Errorf("%w; choose another address with --gateway-listen", err)
+		}
+		s.closers = append(s.closers, func() error { return ignoreClosed(s.gateway.Close()) })
+	}
 	db, err := store.Open(ctx, store.Config{URL: databaseURL(s.cfg)})
 	if err != nil {
 		return err
@@ -131,36 +145,62 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	follow := &changes{}
+	images, err := s.openImages(fetcher)
+	if err != nil {
+		return err
+	}
+	follow, ahead := &changes{}, &preparer{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
+		Preparer: ahead, Images: images,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
 	recent := invoke.NewRecent(maxRecentRuns, maxRecentBytes)
 	instances := pool.New(pool.Config{
-		Driver: s.driver, Folders: cache, Runtimes: catalogue, Variables: functions, Languages: languages,
-		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
+		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
+		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
 		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(recent),
 		Log: s.log, Metrics: counters,
 	})
 	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Recent: recent, QueueWait: s.cfg.QueueWait, Metrics: counters})
-	*follow = changes{prepare{instances}, invoker, instances}
+	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
+	jobs := queue.New(queue.Config{
+		Store: db, Invoker: jobInvoker{invoker}, Policies: jobPolicies{async, db}, Deliverer: deliverer{fetcher, async},
+		Record: record(s.cfg.Region), Log: s.log, Metrics: counters, Slots: s.cfg.MaxInstances,
+	})
+	triggers, err := s.newTriggers(db, sealer, jobs, counters)
+	if err != nil {
+		return err
+	}
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: functiongraph.NotFound},
-		functiongraph.New(functiongraph.Config{Functions: functions, Invoker: invoker, Access: identities, IdleTimeout: s.cfg.IdleTimeout}),
+		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
+			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
-		admin.New(s.adminConfig(identities, recent, catalogue, counters)),
+		admin.New(s.withJobs(s.adminConfig(identities, recent, catalogue, counters, triggers.Buckets), jobs, db, async)),
 	)
 	if err != nil {
 		return err
 	}
-	front := newListener(s.mux, s.listener, s.log)
+	var routes http.Handler
+	s.handler, routes = s.newGateway(triggers, invoker, identities)
+	front := newListener(s.handler, s.listener, s.log)
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
 		{Name: "instances", Service: instances},
-		{Name: "package sweep", Service: newSweep(blobs, db.DigestUsed, s.log)},
-		{Name: "listener", Service: front},
+		{Name: "jobs", Service: jobs},
+		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
+		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
 	}
+	s.services = append(s.services, triggers.Services...)
+	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})
+	if routes != nil {
+		back := newListener(routes, s.gateway, s.log)
+		back.failed = front.failed
+		s.services = append(s.services, lifecycle.Named{Name: "gateway listener", Service: back})
+	}
+	s.services = append(s.services, lifecycle.Named{Name: "listener", Service: front})
 	return nil
 }
 
@@ -196,7 +236,7 @@ func (s *Server) Close() error {
 func (s *Server) Routes() []httpkit.RouteInfo { return s.mux.Routes() }
 
 // Handler answers requests as the listener does.
-func (s *Server) Handler() http.Handler { return s.mux }
+func (s *Server) Handler() http.Handler { return s.handler }
 
 // prepared is what pool.Config wants: there 0 is the default.
 func prepared(cfg config.Config) int {
@@ -204,6 +244,24 @@ func prepared(cfg config.Config) int {
 		return -1
 	}
 	return cfg.Prepared
+}
+
+// openImages opens the store of images, whose registries are dialled as code URLs are.
+func (s *Server) openImages(fetcher *fetch.Fetcher) (*image.Store, error) {
+	who, err := image.ReadAuth(s.cfg.RegistryAuth)
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(image.Config{
+		Dir: filepath.Join(s.cfg.DataDir, "images"), Auth: who,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := fetcher.Dial(ctx, network, address)
+			if fetch.IsGuarded(err) {
+				err = image.ErrGuarded
+			}
+			return conn, err
+		},
+	})
 }
 
 func databaseURL(cfg config.Config) string {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
+	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
 )
 
 // runtimes shows control the catalogue.
@@ -61,10 +63,10 @@ func (all *changes) FunctionChanged(key faas.FunctionKey) {
 	}
 }
 
-// prepare has reserved instances of a change warm before anybody else hears of the change.
-type prepare struct{ instances *pool.Pool }
+// warmer has reserved instances of a change warm before anybody else hears of the change.
+type warmer struct{ instances *pool.Pool }
 
-func (p prepare) FunctionChanged(key faas.FunctionKey) { p.instances.Prepare(key) }
+func (w warmer) FunctionChanged(key faas.FunctionKey) { w.instances.WarmReserved(key) }
 
 // noteIn keeps what instances do outside calls among the runs of their functions.
 func noteIn(recent *invoke.Recent) func(*faas.Function, string, time.Time, *faas.Result) {
@@ -73,10 +75,15 @@ func noteIn(recent *invoke.Recent) func(*faas.Function, string, time.Time, *faas
 	}
 }
 
-func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set) admin.Config {
+// preparer passes on to a part that is made later.
+type preparer struct{ to control.Preparer }
+
+func (p *preparer) Prepare(ctx context.Context, f *faas.Function) error { return p.to.Prepare(ctx, f) }
+
+func (s *Server) adminConfig(p admin.Permissions, recent *invoke.Recent, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Runs: recent, WriteMetrics: counters.Write,
+		Permissions: p, Runs: recent, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

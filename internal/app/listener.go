@@ -20,7 +20,7 @@ type listener struct {
 }
 
 func newListener(h http.Handler, on net.Listener, log *slog.Logger) *listener {
-	return &listener{server: httpkit.NewServer(h, log), on: httpkit.Guard(on, clientStall), failed: make(chan error, 1)}
+	return &listener{server: httpkit.NewServer(h, log), on: httpkit.Guard(on, clientStall), failed: make(chan error, 2)}
 }
 
 // Start implements lifecycle.Service.

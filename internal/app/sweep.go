@@ -4,14 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"time"
-
-	"github.com/hanshu-faas/hanshu/internal/blob"
 )
 
-// sweep removes the packages that no function names any more: every hour, and only those that were added long enough ago
-// for their function to have been stored.
+// sweep removes the packages or images that no function names any more: every hour, and only those that were added long enough
+// ago for their function to have been stored.
 type sweep struct {
-	blobs blob.Store
+	what  string
+	sweep sweeper
 	used  func(ctx context.Context, digest string) (bool, error)
 	log   *slog.Logger
 
@@ -19,13 +18,16 @@ type sweep struct {
 	ended  chan struct{}
 }
 
+// sweeper is the Sweep of a store.
+type sweeper func(ctx context.Context, used func(digest string) (bool, error), age time.Duration) (int, error)
+
 const (
 	sweepEvery = time.Hour
 	sweepAge   = time.Hour
 )
 
-func newSweep(blobs blob.Store, used func(context.Context, string) (bool, error), log *slog.Logger) *sweep {
-	return &sweep{blobs: blobs, used: used, log: log}
+func newSweep(what string, from sweeper, used func(context.Context, string) (bool, error), log *slog.Logger) *sweep {
+	return &sweep{what: what, sweep: from, used: used, log: log}
 }
 
 // Start implements lifecycle.Service.
@@ -49,12 +51,12 @@ func (s *sweep) Start(context.Context) error {
 }
 
 func (s *sweep) run(ctx context.Context) {
-	n, err := s.blobs.Sweep(ctx, func(digest string) (bool, error) { return s.used(ctx, digest) }, sweepAge)
+	n, err := s.sweep(ctx, func(digest string) (bool, error) { return s.used(ctx, digest) }, sweepAge)
 	if err != nil && ctx.Err() == nil {
-		s.log.Error("sweep of unused packages", "error", err)
+		s.log.Error("sweep of unused "+s.what, "error", err)
 	}
 	if n > 0 {
-		s.log.Info("removed unused packages", "count", n)
+		s.log.Info("removed unused "+s.what, "count", n)
 	}
 }
 

@@ -254,6 +254,28 @@ func (nowhere) link(string, string) error                 { return nil }
 func (nowhere) Write(p []byte) (int, error)               { return len(p), nil }
 func (nowhere) Close() error                              { return nil }
 
+// executable tells whether a file may be executed. Where the zip has no modes, as one made on Windows, a program is known by
+// its first bytes.
+func (e entry) executable() bool {
+	const unix, darwin = 3, 19 // systems whose zips have modes
+	if creator := e.source.CreatorVersion >> 8; (creator == unix || creator == darwin) && e.source.ExternalAttrs>>16 != 0 {
+		return e.source.Mode()&0o111 != 0
+	}
+	r, err := e.source.Open()
+	if err != nil {
+		return false // unpacking says what is wrong
+	}
+	defer r.Close()
+	head := make([]byte, 4)
+	n, _ := io.ReadFull(r, head) // a short file is no fault
+	return isProgram(head[:n])
+}
+
+// isProgram tells a program or a script that names its interpreter, by its first bytes.
+func isProgram(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\x7fELF")) || bytes.HasPrefix(head, []byte("#!"))
+}
+
 // unpack lays the entries down. Of modes only "may be executed" is kept.
 func (a *archive) unpack(ctx context.Context, to place) error {
 	for _, e := range a.entries {
@@ -263,7 +285,7 @@ func (a *archive) unpack(ctx context.Context, to place) error {
 			}
 			continue
 		}
-		w, err := to.file(e.name, e.source.Mode()&0o111 != 0)
+		w, err := to.file(e.name, e.executable())
 		if err != nil {
 			return fmt.Errorf("blob: unpack: %w", err)
 		}

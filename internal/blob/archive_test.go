@@ -303,12 +303,14 @@ func TestUnpackModes(t *testing.T) {
 		item{name: "suid", body: "3", mode: fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky | 0o4777}, item{name: "fat", body: "4"},
 		item{name: "device", body: "5", mode: fs.ModeDevice | fs.ModeCharDevice | 0o666}, item{name: "pipe", body: "6", mode: fs.ModeNamedPipe | 0o644},
 		item{name: "none", body: "7", head: func(h *zip.FileHeader) { h.CreatorVersion, h.ExternalAttrs = 3<<8, 0 }},
+		item{name: "fat-script", body: "#!/bin/sh\n"}, item{name: "fat-program", body: "\x7fELF...", method: zip.Deflate}, item{name: "script", body: "#!/bin/sh\n", mode: 0o644},
 		item{name: "dir/", mode: fs.ModeDir | 0o700}, item{name: "implied/x", body: "8", mode: 0o444}, linkItem("link", "run"))
 	dir := t.TempDir()
 	_, err := unpackZip(t.Context(), bytes.NewReader(data), int64(len(data)), dir, packageLimits)
 	require.NoError(t, err)
 	want := map[string]fs.FileMode{
 		"plain": 0o644, "run": 0o755, "suid": 0o755, "fat": 0o644, "device": 0o644, "pipe": 0o644, "none": 0o644,
+		"fat-script": 0o755, "fat-program": 0o755, "script": 0o644,
 		"dir": fs.ModeDir | 0o755, "implied": fs.ModeDir | 0o755, "implied/x": 0o644, "link": fs.ModeSymlink | 0o777,
 	}
 	got := map[string]fs.FileMode{}

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -304,11 +305,13 @@ func laySource(r io.Reader, code, name string) (Contents, error) {
 			}
 		}
 	}
-	f, err := to.file(name, false)
+	text := bufio.NewReader(r)
+	head, _ := text.Peek(4) // a short file is no fault
+	f, err := to.file(name, isProgram(head))
 	if err != nil {
 		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
 	}
-	n, err := io.Copy(f, r)
+	n, err := io.Copy(f, text)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return Contents{}, fmt.Errorf("blob: unpack: %w", err)
 	}

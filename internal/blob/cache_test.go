@@ -89,6 +89,12 @@ func TestCacheUnpacks(t *testing.T) {
 	release() // once more does nothing
 	releaseAgain()
 
+	script, releaseScript := dir(t, cache, named(add(t, blobs, []byte("#!/bin/sh\n")), "bootstrap"))
+	laid, err := os.Stat(filepath.Join(script, "bootstrap"))
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o755), laid.Mode(), "a script that is a whole package is there to be run")
+	releaseScript()
+
 	bare := add(t, blobs, []byte("bare"))
 	for _, name := range []string{"index.py", "main.py", "src/deep/index.py"} {
 		bare.Filename = name
@@ -107,12 +113,18 @@ func TestCacheUnpacks(t *testing.T) {
 		case path == place || filepath.Base(path) == "tmp":
 		case d.IsDir():
 			require.Equal(t, fs.FileMode(0o755), info.Mode().Perm(), path)
+		case strings.HasSuffix(path, "/bootstrap"):
 		case strings.Contains(path, "/code/"):
 			require.Equal(t, fs.FileMode(0o644), info.Mode().Perm(), path)
 		}
 		return nil
 	}))
 	requireNothingLeft(t, place)
+}
+
+func named(pkg faas.Package, filename string) faas.Package {
+	pkg.Filename = filename
+	return pkg
 }
 
 func requireNothingLeft(t *testing.T, place string) {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones are known on machines that have no list of them
 )
 
 // Config is the settings of a server. Each has a flag and an environment variable; see FromEnv for the names.
@@ -26,6 +27,12 @@ type Config struct {
 	Dev     bool   // no credentials needed on loopback
 	DB      string // postgres:// URL; "" for an SQLite file in DataDir
 	Region  string // in URNs, and the name of the first project
+
+	// GatewayListen is host:port of a listener of its own for functions' HTTP routes; "" puts them under /gateway on Listen.
+	GatewayListen string
+	GatewayURL    string // where clients find the routes; "" for the address of the listener
+	TimerZone     string // of cron expressions that name none
+	TimerMissed   string // MissedSkip, MissedOnce or MissedAll
 
 	Sandbox      string        // SandboxAuto, SandboxNative, SandboxOCI or SandboxNone
 	OCIRuntime   string        // of SandboxOCI: the absolute path of runsc, runc, crun or another
@@ -39,6 +46,8 @@ type Config struct {
 	// AllowPrivateCodeURLs are addresses (CIDR or IP) and host names that code may be pulled from although they are private.
 	AllowPrivateCodeURLs []string
 	S3                   S3
+	// RegistryAuth is a file with the credentials for registries of container images, as docker login writes it; "" for none.
+	RegistryAuth string
 
 	// Path lists the folders to look for interpreters in, as PATH does. It comes from PATH alone.
 	Path string
@@ -68,12 +77,20 @@ const (
 	SandboxNone   = "none"   // functions run unprotected
 )
 
+// What is done about a timer's occurrences that came while the server was off.
+const (
+	MissedSkip = "skip"
+	MissedOnce = "once" // the newest of them happens
+	MissedAll  = "all"
+)
+
 // Defaults gives the settings of a server that nobody configured. DataDir is that of the user who runs it.
 func Defaults() Config { return defaults(os.LookupEnv, os.Geteuid()) }
 
 func defaults(lookup func(string) (string, bool), uid int) Config {
 	return Config{
 		Listen: "127.0.0.1:8080", DataDir: defaultDataDir(lookup, uid), Region: "local-1",
+		TimerZone: "Asia/Shanghai", TimerMissed: MissedOnce,
 		Sandbox: SandboxAuto, MaxInstances: 100, Prepared: 64, IdleTimeout: time.Minute,
 		FreezeAfter: time.Second, QueueWait: 30 * time.Second, QueueLength: 10_000,
 		LogLevel: "info", LogFormat: "text",
@@ -108,7 +125,10 @@ func (c *Config) Validate() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
-	all = append(all, c.checkListen(), c.checkDB())
+	all = append(all, c.checkListen(), c.checkDB(), c.checkGateway())
+	_, zoneErr := time.LoadLocation(c.TimerZone)
+	check(c.TimerZone != "" && zoneErr == nil, "--timer-zone: %q must be a zone like Europe/Berlin or UTC", c.TimerZone)
+	check(slices.Contains([]string{MissedSkip, MissedOnce, MissedAll}, c.TimerMissed), "--timer-missed: %q must be skip, once or all", c.TimerMissed)
 	check(c.DataDir != "", "--data-dir: is empty, and HOME names no place for it")
 	check(regionName.MatchString(c.Region), "--region: %q must be lower-case letters, digits and '-', starting with a letter, at most 63", c.Region)
 	check(slices.Contains([]string{SandboxAuto, SandboxNative, SandboxOCI, SandboxNone}, c.Sandbox), "--sandbox: %q must be auto, native, oci or none", c.Sandbox)
@@ -143,6 +163,26 @@ func (c *Config) checkListen() error {
 	}
 	if c.Dev && !isLoopback(host) {
 		return fmt.Errorf("--dev: asks for no credentials, so it goes with a loopback --listen only, not with %q", c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) checkGateway() error {
+	if c.GatewayListen != "" {
+		_, port, err := net.SplitHostPort(c.GatewayListen)
+		if err != nil {
+			return fmt.Errorf("--gateway-listen: %q must be host:port, e.g. 127.0.0.1:8081", c.GatewayListen)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return fmt.Errorf("--gateway-listen: %q is no port number", port)
+		}
+	}
+	if c.GatewayURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.GatewayURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--gateway-url: %q must be http:// or https:// with a host, and perhaps a port and a path", c.GatewayURL)
 	}
 	return nil
 }

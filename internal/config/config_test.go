@@ -58,6 +58,12 @@ func TestValidate(t *testing.T) {
 		{"dev", func(c *Config) { c.Dev = true }, ""},
 		{"dev localhost", func(c *Config) { c.Dev, c.Listen = true, "localhost:1" }, ""},
 		{"dev v6", func(c *Config) { c.Dev, c.Listen = true, "[::1]:1" }, ""},
+		{"gateway", func(c *Config) { c.GatewayListen, c.GatewayURL = ":8081", "https://fn.example/base" }, ""},
+		{"gateway without port", func(c *Config) { c.GatewayListen = "127.0.0.1" }, "--gateway-listen"},
+		{"gateway URL", func(c *Config) { c.GatewayURL = "fn.example" }, "--gateway-url"},
+		{"gateway URL with a user", func(c *Config) { c.GatewayURL = "http://u@fn.example" }, "--gateway-url"},
+		{"timer zone", func(c *Config) { c.TimerZone = "Mars" }, "--timer-zone"},
+		{"missed timers", func(c *Config) { c.TimerMissed = "some" }, "--timer-missed"},
 		{"dev for all", func(c *Config) { c.Dev, c.Listen = true, ":8080" }, "--dev"},
 		{"dev for all v4", func(c *Config) { c.Dev, c.Listen = true, "0.0.0.0:8080" }, "--dev"},
 		{"dev by name", func(c *Config) { c.Dev, c.Listen = true, "box.example:8080" }, "--dev"},
@@ -113,15 +119,17 @@ func TestValidate(t *testing.T) {
 
 func TestFromEnv(t *testing.T) {
 	c, err := FromEnv(env("HOME", "/h", "PATH", "/bin", "HANSHU_LISTEN", "0.0.0.0:80", "HANSHU_DATA_DIR", "/d", "HANSHU_DEV", "true", "HANSHU_DB", "postgres://h/d",
-		"HANSHU_REGION", "r", "HANSHU_SANDBOX", "none", "HANSHU_OCI_RUNTIME", "/o", "HANSHU_MAX_INSTANCES", "7", "HANSHU_PREPARED", "5", "HANSHU_IDLE_TIMEOUT", "5m",
+		"HANSHU_REGION", "r", "HANSHU_GATEWAY_LISTEN", ":81", "HANSHU_GATEWAY_URL", "http://g", "HANSHU_TIMER_ZONE", "UTC", "HANSHU_TIMER_MISSED", "all",
+		"HANSHU_SANDBOX", "none", "HANSHU_OCI_RUNTIME", "/o", "HANSHU_MAX_INSTANCES", "7", "HANSHU_PREPARED", "5", "HANSHU_IDLE_TIMEOUT", "5m",
 		"HANSHU_FREEZE_AFTER", "2s", "HANSHU_QUEUE_WAIT", "3s", "HANSHU_QUEUE_LENGTH", "4",
 		"HANSHU_ALLOW_PRIVATE_CODE_URLS", "10.0.0.0/8, git.corp,", "HANSHU_S3_ENDPOINT", "http://s3", "HANSHU_S3_REGION", "z",
 		"HANSHU_S3_ACCESS_KEY", "a", "HANSHU_S3_SECRET_KEY", "b", "HANSHU_S3_PATH_STYLE", "1", "HANSHU_S3_BUCKETS", "c", "HANSHU_LOG_LEVEL", "debug",
-		"HANSHU_LOG_FORMAT", "json", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9"))
+		"HANSHU_LOG_FORMAT", "json", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9", "HANSHU_REGISTRY_AUTH", "/auth"))
 	require.NoError(t, err)
-	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r", Sandbox: "none", OCIRuntime: "/o", MaxInstances: 7, Prepared: 5,
+	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r",
+		GatewayListen: ":81", GatewayURL: "http://g", TimerZone: "UTC", TimerMissed: "all", Sandbox: "none", OCIRuntime: "/o", MaxInstances: 7, Prepared: 5,
 		IdleTimeout: 5 * time.Minute, FreezeAfter: 2 * time.Second, QueueWait: 3 * time.Second, QueueLength: 4, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
-		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin"}
+		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin", RegistryAuth: "/auth"}
 	require.Equal(t, want, c)
 	for i := range reflect.TypeFor[Config]().NumField() {
 		require.False(t, reflect.ValueOf(c).Field(i).IsZero(), "%s has no variable", reflect.TypeFor[Config]().Field(i).Name)

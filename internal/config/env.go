@@ -33,6 +33,10 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_DEV", boolean(&c.Dev))
 	take("HANSHU_DB", text(&c.DB))
 	take("HANSHU_REGION", text(&c.Region))
+	take("HANSHU_GATEWAY_LISTEN", text(&c.GatewayListen))
+	take("HANSHU_GATEWAY_URL", text(&c.GatewayURL))
+	take("HANSHU_TIMER_ZONE", text(&c.TimerZone))
+	take("HANSHU_TIMER_MISSED", text(&c.TimerMissed))
 	take("HANSHU_SANDBOX", text(&c.Sandbox))
 	take("HANSHU_OCI_RUNTIME", text(&c.OCIRuntime))
 	take("HANSHU_MAX_INSTANCES", func(s string) error {
@@ -54,6 +58,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 		return noNumber(err)
 	})
 	take("HANSHU_ALLOW_PRIVATE_CODE_URLS", list(&c.AllowPrivateCodeURLs))
+	take("HANSHU_REGISTRY_AUTH", text(&c.RegistryAuth))
 	take("HANSHU_S3_ENDPOINT", text(&c.S3.Endpoint))
 	take("HANSHU_S3_REGION", text(&c.S3.Region))
 	take("HANSHU_S3_ACCESS_KEY", text(&c.S3.AccessKey))

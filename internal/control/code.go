@@ -25,9 +25,6 @@ type Code struct {
 	Data     []byte // of the other kinds: a zip or jar, or for KindInline one bare source file
 }
 
-// KindImage is the kind of a container image, which this platform knows and does not run.
-const KindImage = "Custom-Image-Swr"
-
 func (c *Code) empty() bool { return len(c.Data) == 0 && c.URL == "" }
 
 // takeIn checks code, pulls it where it is at a URL, and stores the package. Errors: CodeInvalid with field "code_type",
@@ -81,8 +78,8 @@ func (c *Code) check() error {
 			return faas.Errorf(faas.CodeInvalid, "func_code", "func_code.file must be empty when code_type is obs")
 		}
 		return checkFilename(c.Filename)
-	case KindImage:
-		return faas.Errorf(faas.CodeUnsupported, "code_type", "code_type %s is not possible here: this server runs no container images", KindImage)
+	case faas.KindImage:
+		return faas.Errorf(faas.CodeInvalid, "code_type", "code_type %s is for the runtime %s only", faas.KindImage, faas.RuntimeImage)
 	default:
 		return faas.Errorf(faas.CodeInvalid, "code_type", "code_type %.40q must be inline, zip, jar or obs", c.Kind)
 	}
@@ -131,6 +128,8 @@ func (s *Functions) setCode(f *faas.Function, pkg faas.Package, at time.Time) er
 
 func (s *Functions) defaultFilename(f *faas.Function, pkg faas.Package) (string, error) {
 	switch {
+	case pkg.Kind == faas.KindImage:
+		return "", nil
 	case pkg.Source:
 		return s.cfg.Runtimes.SourceFile(f.Spec.Runtime, f.Spec.Handler)
 	case pkg.Kind == faas.KindOBS:

@@ -23,7 +23,13 @@ type Runtimes interface {
 	Notice(runtime string) string
 }
 
-// FunctionsConfig is what Functions needs. All of it is required but MaxReserved and Now.
+// Preparer makes the code of a function ready ahead of its first call, where its language wants that. Errors: CodeInvalid, field
+// "func_code", for code that cannot be made ready.
+type Preparer interface {
+	Prepare(ctx context.Context, f *faas.Function) error
+}
+
+// FunctionsConfig is what Functions needs. All of it is required but Preparer, Images, MaxReserved and Now.
 type FunctionsConfig struct {
 	Store    FunctionStore
 	Packages PackageStore
@@ -31,6 +37,8 @@ type FunctionsConfig struct {
 	Sealer   Sealer
 	Changes  Changes
 	Runtimes Runtimes
+	Preparer Preparer // nil where no language wants it
+	Images   Images   // nil where no image can be run
 	Quota    faas.Quota
 	// MaxReserved bounds the reserved instances of all functions together; 0 for no bound.
 	MaxReserved int
@@ -93,11 +101,14 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	} else if faas.CodeOf(err) != faas.CodeNotFound {
 		return nil, err
 	}
-	pkg, err := s.takeIn(ctx, n.Code)
+	pkg, err := s.takeInFor(ctx, f, n.Code)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.setCode(f, pkg, now); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, f); err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Store.CreateFunction(ctx, f, s.cfg.Quota); err != nil {
@@ -158,10 +169,26 @@ func (s *Functions) List(ctx context.Context, project string, q ListQuery) ([]*f
 
 // UpdateConfig changes the settings given and leaves the others. Errors: as Create.
 func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Function, error) {
-	return s.change(ctx, project, urn, func(f *faas.Function) error {
+	var pkg *faas.Package
+	if set.Image != nil {
+		var err error
+		if pkg, err = s.otherImage(ctx, project, urn, set); err != nil {
+			return nil, err
+		}
+	}
+	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
-		return s.apply(f, set)
-	})
+		if err := s.apply(f, set); err != nil || pkg == nil {
+			return err
+		}
+		return s.setCode(f, *pkg, f.ModifiedAt)
+	}
+	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil {
+		if err := s.rehearse(ctx, project, urn, alter); err != nil {
+			return nil, err
+		}
+	}
+	return s.change(ctx, project, urn, alter)
 }
 
 // SetMaxInstances sets how many instances may run: faas.Unlimited, 0 to switch the function off, or up to
@@ -203,11 +230,14 @@ func (s *Functions) Delete(ctx context.Context, project string, urn faas.URN) er
 	return nil
 }
 
-// Code opens the package of a version. Its last Read fails when the stored bytes were damaged. The caller closes it.
+// Code opens the package of a version; that of an image is empty. Its last Read fails when the stored bytes were damaged. The caller closes it.
 func (s *Functions) Code(ctx context.Context, project string, urn faas.URN) (*faas.Function, io.ReadCloser, error) {
 	f, err := s.Get(ctx, project, urn)
 	if err != nil {
 		return nil, nil, err
+	}
+	if f.Code.Kind == faas.KindImage {
+		return f, io.NopCloser(strings.NewReader("")), nil
 	}
 	r, err := s.cfg.Packages.Open(ctx, f.Code.Digest)
 	if err != nil {
@@ -221,6 +251,7 @@ type CodeUpdate struct {
 	// Code may be empty when Dependencies are given: then the code stays.
 	Code         Code
 	Dependencies *[]string         // nil leaves them
+	Image        *faas.Image       // nil leaves it. Either way what it names is looked up anew, where it is the function's code
 	Carried      map[string]string // as Settings.Carried
 }
 
@@ -229,27 +260,80 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 	if _, err := s.mutableKey(ctx, project, urn); err != nil {
 		return nil, err
 	}
-	if _, err := s.Get(ctx, project, urn); err != nil { // before a package is pulled for nothing
+	f, err := s.Get(ctx, project, urn) // before a package is pulled for nothing
+	if err != nil {
+		return nil, err
+	}
+	if err := setImage(f, f.Spec, u.Image); err != nil {
 		return nil, err
 	}
 	var pkg faas.Package
 	keep := u.Code.empty() && u.Dependencies != nil
 	if !keep {
-		var err error
-		if pkg, err = s.takeIn(ctx, u.Code); err != nil {
+		if pkg, err = s.takeInFor(ctx, f, u.Code); err != nil {
 			return nil, err
 		}
 	}
-	return s.change(ctx, project, urn, func(f *faas.Function) error {
+	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
-		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Carried: u.Carried}); err != nil {
+		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Image: u.Image, Carried: u.Carried}); err != nil {
 			return err
 		}
 		if keep {
 			return nil
 		}
 		return s.setCode(f, pkg, f.ModifiedAt)
-	})
+	}
+	if err := s.rehearse(ctx, project, urn, alter); err != nil {
+		return nil, err
+	}
+	return s.change(ctx, project, urn, alter)
+}
+
+// otherImage takes in the image of a change of settings; nil when it is the one that the function has.
+func (s *Functions) otherImage(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Package, error) {
+	f, err := s.Get(ctx, project, urn)
+	if err != nil {
+		return nil, err
+	}
+	was := f.Spec
+	after := *f
+	if err := s.apply(&after, set); err != nil {
+		return nil, err
+	}
+	if after.Spec.Image == nil || was.Image != nil && was.Image.Ref == after.Spec.Image.Ref {
+		return nil, nil
+	}
+	pkg, err := s.takeInFor(ctx, &after, Code{})
+	return &pkg, err
+}
+
+// rehearse makes the code of a function ready as a change would have it, before the change is made. A change that comes in
+// between is not seen: then the code is made ready at the first call.
+func (s *Functions) rehearse(ctx context.Context, project string, urn faas.URN, alter func(*faas.Function) error) error {
+	if s.cfg.Preparer == nil {
+		return nil
+	}
+	key, err := s.mutableKey(ctx, project, urn)
+	if err != nil {
+		return err
+	}
+	f, err := s.cfg.Store.Function(ctx, key)
+	if err != nil {
+		return err
+	}
+	after := *f
+	if err := alter(&after); err != nil {
+		return err
+	}
+	return s.prepare(ctx, &after)
+}
+
+func (s *Functions) prepare(ctx context.Context, f *faas.Function) error {
+	if s.cfg.Preparer == nil {
+		return nil
+	}
+	return s.cfg.Preparer.Prepare(ctx, f)
 }
 
 // Usage tells what a project holds and may hold.

@@ -129,7 +129,7 @@ func TestCreateRefuses(t *testing.T) {
 		"user data":       {func(n *control.NewFunction) { n.Settings.UserData = p("[]") }, faas.CodeInvalid, "user_data"},
 		"secrets":         {func(n *control.NewFunction) { n.Settings.EncryptedUserData = p("{") }, faas.CodeInvalid, "encrypted_user_data"},
 		"kind":            {func(n *control.NewFunction) { n.Code.Kind = "tar" }, faas.CodeInvalid, "code_type"},
-		"image":           {func(n *control.NewFunction) { n.Code.Kind = control.KindImage }, faas.CodeUnsupported, "code_type"},
+		"image":           {func(n *control.NewFunction) { n.Code.Kind = faas.KindImage }, faas.CodeInvalid, "code_type"},
 		"no code":         {func(n *control.NewFunction) { n.Code = control.Code{} }, faas.CodeInvalid, "func_code.missing"},
 		"zip that is not": {func(n *control.NewFunction) { n.Code.Kind = "zip" }, faas.CodeInvalid, "func_code"},
 		"jar that is not": {func(n *control.NewFunction) { n.Code.Kind = "jar" }, faas.CodeInvalid, "func_code"},

@@ -43,6 +43,7 @@ type Settings struct {
 	AppRole       *string
 	EnterpriseID  *string
 	Dependencies  *[]string
+	Image         *faas.Image // of faas.RuntimeImage only; one without Ref takes it away
 	// Carried fields by name, as JSON text that the dialect has checked; "" takes one away.
 	Carried map[string]string
 }
@@ -94,6 +95,9 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 		return err
 	}
 	if err := s.checkHooks(spec, &was); err != nil {
+		return err
+	}
+	if err := setImage(f, was, set.Image); err != nil {
 		return err
 	}
 	if err := spec.Check(); err != nil {

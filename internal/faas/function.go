@@ -53,6 +53,7 @@ type Spec struct {
 	AppRole       string
 	EnterpriseID  string
 	Dependencies  []string // ids of dependency versions, in order
+	Image         *Image   // of RuntimeImage, and nil of every other
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string
@@ -63,10 +64,10 @@ const Unlimited = -1
 
 // Package is the code of a function version, as its owner gave it.
 type Package struct {
-	Kind     string // KindInline, KindZip, KindJar or KindOBS
+	Kind     string // KindInline, KindZip, KindJar, KindOBS or KindImage
 	Filename string // as given, or made from the handler for inline source
 	URL      string // where KindOBS code came from; "" otherwise
-	Digest   string // SHA-512 of the package, 128 hex digits; its name in the blob store
+	Digest   string // SHA-512 of the package, 128 hex digits; its name in the blob store. See KindImage for those
 	Size     int64  // bytes
 	// Source is true when the package is one bare source file, to be laid down under Filename, and false when it is a
 	// zip or jar to be unpacked.

@@ -14,6 +14,8 @@ type Invocation struct {
 	MemoryMB int
 	// Alias the call came through, without "!"; "" for none.
 	Alias string
+	// Kill, when not nil, ends the instance that has the call once it is closed.
+	Kill <-chan struct{}
 }
 
 // The sources of calls: a dialect's invoke operation, or what a trigger has seen.

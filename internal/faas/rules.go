@@ -3,6 +3,7 @@ package faas
 import (
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -31,14 +32,14 @@ const (
 var MemorySizes = []int{128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 8192, 10240}
 
 var (
-	functionName = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_-]{0,58}[A-Za-z0-9])?$`)
-	packageName  = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_-]{0,58}[A-Za-z0-9])?$`)
+	functionName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_-]{0,58}[A-Za-z0-9])?$`) })
+	packageName  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_-]{0,58}[A-Za-z0-9])?$`) })
 )
 
 // CheckFunctionName holds a function's name to its rule: 1 to 60 letters, digits, "-" and "_", starting with a letter and
 // ending with a letter or digit. Error: CodeInvalid, field "func_name".
 func CheckFunctionName(name string) error {
-	if !functionName.MatchString(name) {
+	if !functionName().MatchString(name) {
 		return Errorf(CodeInvalid, "func_name", "func_name %.80q must be 1 to 60 letters, digits, '-' or '_', start with a letter and end with a letter or digit", name)
 	}
 	return nil
@@ -46,7 +47,7 @@ func CheckFunctionName(name string) error {
 
 // CheckPackageName holds a group's name to the same rule. Error: CodeInvalid, field "package".
 func CheckPackageName(name string) error {
-	if !packageName.MatchString(name) {
+	if !packageName().MatchString(name) {
 		return Errorf(CodeInvalid, "package", "package %.80q must be 1 to 60 letters, digits, '-' or '_', start with a letter and end with a letter or digit", name)
 	}
 	return nil

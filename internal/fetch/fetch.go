@@ -42,6 +42,7 @@ type Config struct {
 
 // Fetcher pulls packages. Make one with New; it may be used by many at a time.
 type Fetcher struct {
+	guard   *guard
 	client  *http.Client
 	stores  []*store
 	timeout time.Duration
@@ -55,7 +56,7 @@ func New(cfg Config) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fetcher{timeout: cfg.Timeout, stall: cfg.Stall}
+	f := &Fetcher{guard: g, timeout: cfg.Timeout, stall: cfg.Stall}
 	if f.timeout <= 0 {
 		f.timeout = 5 * time.Minute
 	}

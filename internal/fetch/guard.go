@@ -87,6 +87,15 @@ func (g *guard) control(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// Dial connects to an address that the guard permits; its errors for others pass IsGuarded. It is for other clients that must
+// not reach into this network.
+func (f *Fetcher) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return f.guard.dial(ctx, network, address)
+}
+
+// IsGuarded tells an error of Dial that means the address may not be reached.
+func IsGuarded(err error) bool { return errors.Is(err, errGuarded) }
+
 // permits tells whether an address may be dialled.
 func (g *guard) permits(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")

@@ -82,9 +82,14 @@ func (s *store) locate(u *url.URL) (bucket, key string, ok bool) {
 	return bucket, key, ok && bucket != "" && key != ""
 }
 
+// takes tells whether a bucket is one that functions may use.
+func (s *store) takes(bucket string) bool {
+	return s.buckets == nil || slices.Contains(s.buckets, bucket)
+}
+
 // open starts reading an object.
 func (s *store) open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error) {
-	if s.buckets != nil && !slices.Contains(s.buckets, bucket) {
+	if !s.takes(bucket) {
 		return nil, 0, faas.Errorf(faas.CodeInvalid, "code_url", "bucket %.80q is not one that functions may be read from", bucket)
 	}
 	object, err := s.client.GetObject(ctx, bucket, key, minio.GetObjectOptions{})

@@ -14,6 +14,16 @@ import (
 // so that a lying Content-Length costs nothing.
 const firstRead = 64 << 10
 
+// ReadBody reads a whole body under the bounds of the Mux, for a handler that is not one of its routes. The caller calls done
+// when it needs the body no more. Errors: CodeTooLarge, CodeOverload, CodeInvalid (field "body") when it stalls or breaks off.
+func (m *Mux) ReadBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, done func(), err error) {
+	body, err = m.readBody(w, r, limit)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	return body, func() { m.held.Add(-int64(cap(body))) }, nil
+}
+
 // readBody reads a whole body of at most limit bytes. The capacity of what it gives is counted in m.held; the caller
 // counts it off. Errors: CodeTooLarge, CodeOverload, CodeInvalid (field "body") when it stalls or breaks off.
 func (m *Mux) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {

@@ -27,6 +27,10 @@ func (s *shelf) Function(_ context.Context, key faas.FunctionKey) (*faas.Functio
 	return f, nil
 }
 
+func (s *shelf) Exchange(context.Context, *faas.Function, faas.Invocation, func(faas.Backend) error) (*faas.Result, error) {
+	return nil, faas.Errorf(faas.CodeUnsupported, "runtime", "no exchange here")
+}
+
 func (s *shelf) Run(_ context.Context, f *faas.Function, _ faas.Invocation) (*faas.Result, error) {
 	return &faas.Result{Output: fmt.Append(nil, f.Revision)}, nil
 }

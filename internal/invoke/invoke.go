@@ -14,6 +14,11 @@ import (
 // CodeQueueTimeout, CodeStart, CodeDisabled, CodeCancelled, CodeUnavailable.
 type Runner interface {
 	Run(ctx context.Context, f *faas.Function, call faas.Invocation) (*faas.Result, error)
+	// Exchange is Run where talk speaks HTTP with the instance that has the call, in place of an event and a result: the
+	// Result has no Output. When the time of the call is over the instance is ended, which breaks talk's connections. An error of
+	// talk is the function's failure unless ctx has ended (CodeCancelled). Error beside those of Run: CodeUnsupported, field
+	// "runtime", for a function that does not serve HTTP.
+	Exchange(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error)
 }
 
 // Functions finds a version; the store is one. Errors as control.FunctionStore.Function.

@@ -52,6 +52,16 @@ func New(cfg Config) *Invoker {
 // Invoke runs one call to its end and records it. Once an instance has the call, it runs on even when the caller goes
 // away: what it does may matter to others. Errors: as Functions and Runner.
 func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
+	return i.run(ctx, r, nil)
+}
+
+// Exchange is Invoke for a function that serves HTTP: talk speaks with the instance that has the call, over connections that it
+// may keep for later calls of the same Backend.ID. It is recorded as a call. Request.Call needs no event.
+func (i *Invoker) Exchange(ctx context.Context, r Request, talk func(faas.Backend) error) (*faas.Result, error) {
+	return i.run(ctx, r, talk)
+}
+
+func (i *Invoker) run(ctx context.Context, r Request, talk func(faas.Backend) error) (*faas.Result, error) {
 	begun := time.Now()
 	f, err := i.resolve(ctx, r)
 	if err != nil {
@@ -65,7 +75,12 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	}
 	call.QueueBy = begun.Add(i.cfg.QueueWait)
 	call.Deadline = call.QueueBy.Add(load + f.Spec.Timeout)
-	res, err := i.cfg.Runner.Run(ctx, f, call)
+	var res *faas.Result
+	if talk == nil {
+		res, err = i.cfg.Runner.Run(ctx, f, call)
+	} else {
+		res, err = i.cfg.Runner.Exchange(ctx, f, call, talk)
+	}
 	if res != nil {
 		res.Version, res.Digest = f.Version, f.Code.Digest
 	}
@@ -73,6 +88,12 @@ func (i *Invoker) Invoke(ctx context.Context, r Request) (*faas.Result, error) {
 	i.count(res, err, took)
 	i.cfg.Recent.add(Run{Key: f.Key(), ID: call.ID, Source: call.Source, Begun: begun, Took: took, Result: res, Err: err})
 	return res, err
+}
+
+// Find gives the version that a request means, and holds the request to what its owner allows, without running it. Errors: as
+// Invoke before the call reaches a Runner.
+func (i *Invoker) Find(ctx context.Context, r Request) (*faas.Function, error) {
+	return i.resolve(ctx, r)
 }
 
 // resolve finds the version that a request means, and holds the request to what its owner allows. Errors: as Functions;

@@ -26,6 +26,10 @@ func (s *fixed) Function(_ context.Context, key faas.FunctionKey) (*faas.Functio
 	return s.function, nil
 }
 
+func (s *fixed) Exchange(context.Context, *faas.Function, faas.Invocation, func(faas.Backend) error) (*faas.Result, error) {
+	return nil, faas.Errorf(faas.CodeUnsupported, "runtime", "no exchange here")
+}
+
 func (s *fixed) Run(_ context.Context, _ *faas.Function, call faas.Invocation) (*faas.Result, error) {
 	s.heard = call
 	return &faas.Result{Output: call.Event}, nil

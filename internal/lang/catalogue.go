@@ -172,8 +172,7 @@ func missing(l *Language, name, version string) error {
 // withheld are the runtime names of FunctionGraph (reference, "Conventions") that no language here serves.
 func withheld() []string {
 	return []string{
-		"Go1.8", "Go1.x",
+		"Go1.8",
 		"C#(.NET Core 2.0)", "C#(.NET Core 2.1)", "C#(.NET Core 3.1)", "C#(.NET Core 6.0)", "Cangjie1.0",
-		"Custom", "http", "Custom Image",
 	}
 }

@@ -98,8 +98,7 @@ func TestResolveRefuses(t *testing.T) {
 		"Node.js10.16":      {faas.CodeUnsupported, "past its end of life"},
 		"Cangjie1.0":        {faas.CodeUnsupported, "runtime Cangjie1.0 is not available in this release"},
 		"C#(.NET Core 3.1)": {faas.CodeUnsupported, "package dotnet-runtime"},
-		"Custom Image":      {faas.CodeUnsupported, "not available in this release"},
-		"http":              {faas.CodeUnsupported, "not available in this release"},
+		"Go1.8":             {faas.CodeUnsupported, "not available in this release"},
 		"Node.js20.15":      {faas.CodeInvalid, "not known"}, // neither a name in this catalogue nor installed
 		"Python3.11":        {faas.CodeInvalid, "not known"},
 		"Python3":           {faas.CodeInvalid, "not known"},

@@ -57,7 +57,7 @@ func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
 	size, meta := binary.BigEndian.Uint32(buf), int(binary.BigEndian.Uint16(buf[6:]))
 	f := Frame{Type: buf[4], Seq: binary.BigEndian.Uint32(buf[8:])}
 	switch {
-	case f.Type < FrameReady || f.Type > FrameStopped:
+	case !isFrameType(f.Type):
 		return Frame{}, fmt.Errorf("%w: frame of type %d", errFrame, f.Type)
 	case buf[5] != 0:
 		return Frame{}, fmt.Errorf("%w: byte 5 is %d", errFrame, buf[5])
@@ -72,6 +72,10 @@ func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
 	}
 	f.Meta, f.Body = all[:meta:meta], all[meta:]
 	return f, nil
+}
+
+func isFrameType(t byte) bool {
+	return t >= FrameReady && t <= FrameStopped || t == FrameDial || t == FrameDialed
 }
 
 // readN reads n bytes into buf, which grows with what has arrived and not with what was announced.
@@ -117,6 +121,20 @@ func AppendCall(dst []byte, seq uint32, deadline time.Time, requestID string, ex
 	return append(dst, event...)
 }
 
+// CallHead reads what AppendCall put before the event.
+func (f Frame) CallHead() (deadline time.Time, requestID string, extra CallExtra, err error) {
+	if f.Type != FrameCall || len(f.Meta) < 8 {
+		return deadline, "", extra, fmt.Errorf("%w: a call with %d bytes of meta", errFrame, len(f.Meta))
+	}
+	id, more, _ := strings.Cut(string(f.Meta[8:]), "\x00")
+	if more != "" {
+		if err := json.Unmarshal([]byte(more), &extra); err != nil {
+			return deadline, "", extra, fmt.Errorf("%w: a call head that is not JSON: %w", errFrame, err)
+		}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(f.Meta))), id, extra, nil
+}
+
 // PeakKiB gives the peak resident memory of the worker that a FrameResult carries, in KiB.
 func (f Frame) PeakKiB() (int64, error) {
 	if f.Type != FrameResult || len(f.Meta) != 4 {
@@ -153,6 +171,8 @@ func FailCode(kind byte) (faas.Code, error) {
 		return faas.CodeInit, nil
 	case FailException, FailLast:
 		return faas.CodeException, nil
+	case FailExit:
+		return faas.CodeExit, nil
 	case FailResult:
 		return faas.CodeResult, nil
 	case FailTooLarge:

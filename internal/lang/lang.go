@@ -13,6 +13,8 @@ import (
 const (
 	CodeRoot    = "/opt/function/code"    // the unpacked package, read-only
 	RuntimeRoot = "/opt/function/runtime" // RuntimeRoot/<Language.ID>: the bootstrap files, read-only
+	// CompiledRoot shows what Load.Compile made of the package, read-only; only of languages that compile.
+	CompiledRoot = "/opt/function/compiled"
 )
 
 // Language is one way to run code.
@@ -39,10 +41,14 @@ type Language struct {
 	// the other side of what internal/sandbox/template.go says. nil, or an answer of nil: the language, or this
 	// interpreter of it, cannot.
 	Template func(install Install, bootstrap string) []string
+	// HTTP tells that a worker can hand out connections to the function (FrameDial): it serves HTTP by itself.
+	HTTP bool
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
 	// Concurrent tells whether the bootstrap takes several calls at a time (Load.Concurrency).
 	Concurrent bool
+	// Hooks tells whether the bootstrap calls heartbeat and pre-stop handlers (Load.BeatHandler, Load.StopHandler).
+	Hooks bool
 	// Bootstrap holds the files placed at RuntimeRoot/<ID>.
 	Bootstrap fs.FS
 	// CheckHandler holds a handler to the language's rule. Error: faas.CodeInvalid, field as given.
@@ -50,6 +56,8 @@ type Language struct {
 	// SourceFile names the file that holds inline source for a handler, e.g. "index.handler" -> "index.py". The handler
 	// has passed CheckHandler. nil for a language whose source has to be built first.
 	SourceFile func(handler string) string
+	// Compiles is true where a worker turns a package into a faster form, once: see Load.Compile.
+	Compiles bool
 }
 
 // Install is an interpreter found on this host.

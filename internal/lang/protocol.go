@@ -1,5 +1,7 @@
 package lang
 
+import "github.com/hanshu-faas/hanshu/internal/faas"
+
 // The worker protocol: what the server and a bootstrap say to each other over the inherited stream socket, file
 // descriptor ControlFD. Every message is a frame:
 //
@@ -23,6 +25,12 @@ package lang
 // A worker may end at any time, and does so by itself: after FailLast, when the function asked for it (sys.exit) or left an
 // error uncaught, and without an answer when the function ended the process or closed the socket.
 //
+// A worker whose language says HTTP also takes FrameDial once it is loaded, with a sequence number of its own, and answers
+// it under that number: FrameDialed, whose first byte carries one file descriptor (SCM_RIGHTS), a connection to the port that
+// the function listens on; or FrameFailed. Dials may come while a call runs, and are answered in any order.
+//
+// A worker that supervises a process of the function's answers FailExit when that has ended, and then waits for its own end.
+//
 // Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
 // that runs; what was written before an answer is in the pipe before it. LogMark begins a line that carries its own
 // level: LogMark, one level letter (D, I, W, E), the text with line ends inside it written as LogBreak. Where calls run side by
@@ -31,17 +39,19 @@ package lang
 const (
 	ControlFD = 3
 
-	FrameReady  = 1 // worker: booted; no meta, no body
-	FrameLoad   = 2 // server: body is a Load as JSON
-	FrameLoaded = 3 // worker: code loaded, initializer done
-	FrameCall   = 4 // server: meta is a call head, body the event
-	FrameResult = 5 // worker: meta is a u32 with the peak resident memory in KiB, body the result as JSON text
-	FrameFailed = 6 // worker: meta is one Fail byte, body a Failure as JSON
-
+	FrameReady   = 1  // worker: booted; no meta, no body
+	FrameLoad    = 2  // server: body is a Load as JSON
+	FrameLoaded  = 3  // worker: code loaded, initializer done
+	FrameCall    = 4  // server: meta is a call head, body the event
+	FrameResult  = 5  // worker: meta is a u32 with the peak resident memory in KiB, body the result as JSON text
+	FrameFailed  = 6  // worker: meta is one Fail byte, body a Failure as JSON
 	FrameBeat    = 7  // server: ask the heartbeat handler
 	FrameBeaten  = 8  // worker: meta is 1 when the handler said that all is well, 0 when not or when it threw
 	FrameStop    = 9  // server: call the pre-stop handler
 	FrameStopped = 10 // worker: it has returned
+
+	FrameDial   = 20 // server: a connection to the function is wanted; no meta, no body
+	FrameDialed = 21 // worker: here it is, beside the first byte; no meta, no body
 
 	FrameHead     = 12       // bytes before meta
 	MaxFrameBytes = 64 << 20 // a larger size is a broken worker
@@ -50,6 +60,7 @@ const (
 	FailInit      = 'i' // the initializer threw
 	FailException = 'x' // the handler threw
 	FailLast      = 'e' // the same, and the worker takes no further call: it ends behind this answer, or when its other calls have ended
+	FailExit      = 'q' // the function's own process has ended; Message says how. The worker waits to be ended
 	FailResult    = 'r' // the result cannot be written as JSON
 	FailTooLarge  = 't' // the result is over Load.MaxResult
 
@@ -72,6 +83,7 @@ type CallExtra struct {
 // Load tells a worker which function it becomes. It is the only way secrets reach a sandbox.
 type Load struct {
 	CodeRoot    string            `json:"code_root"`
+	Region      string            `json:"region"`
 	Handler     string            `json:"handler"`
 	InitHandler string            `json:"init_handler,omitempty"`
 	StopHandler string            `json:"stop_handler,omitempty"`
@@ -89,6 +101,16 @@ type Load struct {
 	UserData    map[string]string `json:"user_data"`  // plain and unsealed variables together
 	Env         map[string]string `json:"env"`        // process variables to set before the code is loaded (RUNTIME_*, user data)
 	MaxResult   int               `json:"max_result"` // bytes
+	// Compile asks for the faster form of the code and no function: a worker that has answered FrameLoaded then answers each
+	// call, whatever its event, with a piece of a tar archive of the files that it made, and with an empty body when all
+	// has been told. Code that does not compile is a FailLoad.
+	Compile bool `json:"compile,omitempty"`
+	// Compiled is the folder with those files, in a later load of the same package; "" where there are none. A worker for
+	// which they do not fit does without.
+	Compiled string `json:"compiled,omitempty"`
+	// Command is what a container image runs, in WorkingDir of its root; nil for every other function.
+	Command    []string `json:"command,omitempty"`
+	WorkingDir string   `json:"working_dir,omitempty"`
 	// Credentials of the function's agency; empty without one.
 	AccessKey     string `json:"access_key"`
 	SecretKey     string `json:"secret_key"`
@@ -101,4 +123,9 @@ type Failure struct {
 	Message string   `json:"errorMessage"`
 	Type    string   `json:"errorType"`
 	Stack   []string `json:"stackTrace"`
+}
+
+// Header is what a request of a call carries for a function that serves HTTP: see faas.CallHeader.
+func (l Load) Header(requestID string) map[string]string {
+	return faas.CallHeader(l.Region, l.ProjectID, l.Package, l.Function, l.Version, l.MemoryMB, l.TimeoutSec, requestID)
 }

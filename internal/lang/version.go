@@ -5,13 +5,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-var shortForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$`)
+var shortForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$`) })
 
 // parseVersion reads "major.minor".
 func parseVersion(version string) (major, minor int, ok bool) {
-	m := shortForm.FindStringSubmatch(version)
+	m := shortForm().FindStringSubmatch(version)
 	if m == nil {
 		return 0, 0, false
 	}

@@ -223,7 +223,7 @@ func (s *stage) Dir(context.Context, faas.Package) (string, func(), error) {
 func (s *stage) Variables(*faas.Function) (map[string]string, error) { return nil, nil }
 func (s *stage) Resolve(string) (lang.Runtime, error) {
 	return lang.Runtime{Name: "Fake1", Exact: true, Language: &lang.Language{
-		ID: "fake", Command: func(lang.Install, string) []string { return []string{"/fake"} }, Bootstrap: fstest.MapFS{}, Concurrent: !s.single, Title: "Fake",
+		ID: "fake", Command: func(lang.Install, string) []string { return []string{"/fake"} }, Bootstrap: fstest.MapFS{}, Concurrent: !s.single, Hooks: !s.single, Title: "Fake",
 	}}, nil
 }
 

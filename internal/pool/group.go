@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,15 +73,29 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 
 // notice is what the first call of an instance is told: what is not as the owner asked for it.
 func (g *group) notice() string {
-	text := g.runtime.Notice()
-	if g.slots > 1 || g.function.Spec.RequestsPer <= 1 {
-		return text
+	var all []string
+	if text := g.runtime.Notice(); text != "" {
+		all = append(all, text)
 	}
-	if text != "" {
-		text += "; "
+	language, spec := g.runtime.Language, &g.function.Spec
+	if g.slots == 1 && spec.RequestsPer > 1 {
+		all = append(all, fmt.Sprintf("an instance of %s takes one call at a time, not %d: further calls get further instances", language.Title, spec.RequestsPer))
 	}
-	return fmt.Sprintf("%san instance of %s takes one call at a time, not %d; further calls get further instances",
-		text, g.runtime.Language.Title, g.function.Spec.RequestsPer)
+	if !language.Hooks && (spec.StopHandler != "" || spec.BeatHandler != "") {
+		all = append(all, "heartbeat and pre-stop handlers are not called in "+language.Title)
+	}
+	return strings.Join(all, "; ")
+}
+
+// stopHandler and beatHandler are the function's, where its language calls them; "" else.
+func (g *group) stopHandler() string { return g.hook(g.function.Spec.StopHandler) }
+func (g *group) beatHandler() string { return g.hook(g.function.Spec.BeatHandler) }
+
+func (g *group) hook(handler string) string {
+	if !g.runtime.Language.Hooks {
+		return ""
+	}
+	return handler
 }
 
 // lease takes an instance that has room, or waits for one to become free or be started: until ctx ends, or a time has come; a

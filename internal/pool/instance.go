@@ -36,12 +36,19 @@ type instance struct {
 	box      sandbox.Instance
 	conn     net.Conn
 	reader   *bufio.Reader
+	turn     sync.Mutex  // one at a time on the control socket
+	gifts    *giftReader // below reader where connections come with frames; nil where none do
+	number   int64
+	region   string
+	callers  connections
 	output   *output
 	seq      uint32
 	frame    []byte // buffer for what is sent
 	memoryMB int
 	initTime time.Duration
-	notice   string // about the runtime; told with the first call
+	compiled bool            // what was compiled ahead is shown at lang.CompiledRoot
+	image    *faas.ImageRoot // that it runs from; nil for one that runs a package
+	notice   string          // about the runtime; told with the first call
 	retired  sync.Once
 	ice      ice
 	shared   *shared // nil for one call at a time
@@ -100,6 +107,9 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 // comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
 // the one reserved is given back.
 func (p *Pool) comeUp(g *group) (*instance, error) {
+	if g.function.Code.Kind == faas.KindImage {
+		return p.comeUpFromImage(g)
+	}
 	shelf := p.shelf(g.runtime)
 	if in := shelf.take(); in != nil {
 		p.unreserve()
@@ -117,13 +127,14 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
 	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
-	box, err := shelf.box(p, spec, sandbox.Mount{Source: code, Target: lang.CodeRoot})
+	compiled := p.compiledMounts(g, code)
+	box, err := shelf.box(p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
 	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB = g.key.memoryMB
+	in.memoryMB, in.compiled = g.key.memoryMB, len(compiled) > 0
 	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err
@@ -145,7 +156,8 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 		release()
 		return nil, err
 	}
-	in := &instance{box: box, conn: box.Control(), reader: bufio.NewReaderSize(box.Control(), 4<<10), output: out, release: release, notice: rt.Notice()}
+	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region}
+	in.openReader(rt.Language.HTTP)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()
@@ -215,9 +227,16 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	_ = in.conn.SetDeadline(begun.Add(budget))
 	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
 	defer burst.Stop()
-	load := loadOf(f, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
+	load := loadOf(f, g.pool.cfg.Region, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
 	if load.Concurrency = g.slots; g.slots == 1 {
 		load.Concurrency = 0
+	}
+	load.StopHandler, load.BeatHandler = g.stopHandler(), g.beatHandler()
+	if in.compiled {
+		load.Compiled = in.box.Path(lang.CompiledRoot)
+	}
+	if in.image != nil {
+		loadImage(&load, f.Spec.Image, *in.image)
 	}
 	in.notice = g.notice()
 	_, err = in.conn.Write(lang.AppendLoad(nil, load))
@@ -255,7 +274,7 @@ func initTimeout(f *faas.Function) *faas.Failure {
 	return failure
 }
 
-func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
+func loadOf(f *faas.Function, region string, memoryMB int, codeRoot string, variables map[string]string) lang.Load {
 	data, _ := json.Marshal(variables) // strings only
 	seconds := int(f.Spec.Timeout / time.Second)
 	env := maps.Clone(variables)
@@ -273,8 +292,8 @@ func loadOf(f *faas.Function, memoryMB int, codeRoot string, variables map[strin
 		"RUNTIME_MAX_RESP_BODY_SIZE":  strconv.Itoa(faas.MaxResultBytes), "RUNTIME_MAX_REQUEST_BODY_SIZE": strconv.Itoa(faas.MaxEventBytes),
 	})
 	return lang.Load{
-		CodeRoot: codeRoot, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
-		StopHandler: f.Spec.StopHandler, StopSec: int(f.Spec.StopTimeout / time.Second), BeatHandler: f.Spec.BeatHandler, ProjectID: f.Project,
+		CodeRoot: codeRoot, Region: region, Handler: f.Spec.Handler, InitHandler: f.Spec.InitHandler,
+		StopSec: int(f.Spec.StopTimeout / time.Second), ProjectID: f.Project,
 		Package: f.Package, Function: f.Name, Version: f.Version, MemoryMB: memoryMB, CPUMillis: faas.CPUMillis(memoryMB),
 		TimeoutSec: seconds, InitSec: int(f.Spec.InitTimeout / time.Second), UserData: variables, Env: env,
 		MaxResult: faas.MaxResultBytes,
@@ -290,6 +309,8 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	if in.shared != nil {
 		return in.shared.call(c, timeout)
 	}
+	in.turn.Lock()
+	defer in.turn.Unlock()
 	in.seq++
 	begun := time.Now()
 	deadline := begun.Add(timeout)
@@ -336,6 +357,23 @@ func (in *instance) call(c faas.Invocation, timeout time.Duration) (*faas.Result
 	return res, state
 }
 
+// killOn ends the instance when kill is closed, until the function that it gives has returned.
+func (in *instance) killOn(kill <-chan struct{}) (settle func()) {
+	if kill == nil {
+		return func() {}
+	}
+	settled, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-kill:
+			in.box.Kill()
+		case <-settled:
+		}
+	}()
+	return func() { close(settled); <-done }
+}
+
 // report adds what the call has printed, and its peak of memory where the answer did not carry it.
 func (in *instance) report(res *faas.Result) {
 	res.Logs, res.Dropped = in.output.take()
@@ -369,6 +407,13 @@ func (in *instance) reported(frame lang.Frame) *faas.Failure {
 	code, err := lang.FailCode(kind)
 	if err != nil {
 		return in.broken(err)
+	}
+	if kind == lang.FailExit {
+		in.box.Kill()
+		<-in.box.Done()
+		if in.box.Exit().OOM {
+			return in.outOfMemory()
+		}
 	}
 	return &faas.Failure{
 		Code: code, Type: firstBytes(failure.Type, 200), Message: firstBytes(failure.Message, maxMessage), Stack: lastLines(failure.Stack, maxStack),
@@ -427,8 +472,7 @@ func (in *instance) fate(err error) *faas.Failure {
 	failure := &faas.Failure{Code: faas.CodeExit, Type: "RuntimeExit"}
 	switch {
 	case exit.OOM:
-		failure.Code, failure.Type = faas.CodeMemory, "OutOfMemory"
-		failure.Message = fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB)
+		return in.outOfMemory()
 	case !byItself:
 		failure.Message = "the function closed its control channel"
 	case exit.Signal != "":
@@ -437,6 +481,13 @@ func (in *instance) fate(err error) *faas.Failure {
 		failure.Message = fmt.Sprintf("the function's process exited with code %d", exit.Code)
 	}
 	return failure
+}
+
+func (in *instance) outOfMemory() *faas.Failure {
+	return &faas.Failure{
+		Code: faas.CodeMemory, Type: "OutOfMemory",
+		Message: fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB),
+	}
 }
 
 func timedOut(what string, limit time.Duration) *faas.Failure {
@@ -481,6 +532,7 @@ func (in *instance) retire() {
 		in.box.Kill()
 		in.conn.Close()
 		in.output.end()
+		in.callers.close()
 		in.box.Output().Close()
 	})
 }

@@ -98,7 +98,7 @@ func (in *instance) ask(kind byte, timeout time.Duration) (lang.Frame, error) {
 // not get to do (FunctionGraph reference 5.7).
 func (g *group) partWith(in *instance) {
 	p := g.pool
-	if g.function.Spec.StopHandler == "" || in.gone() || !p.mayPart() {
+	if g.stopHandler() == "" || in.gone() || !p.mayPart() {
 		in.retire()
 		return
 	}
@@ -191,7 +191,7 @@ func (p *Pool) lookAfter(now time.Time) {
 	for _, g := range groups {
 		g.retireIdle(now.Add(-p.cfg.IdleTimeout))
 		g.refill(now)
-		if g.function.Spec.BeatHandler != "" {
+		if g.beatHandler() != "" {
 			g.beat(now)
 		} else if freeze && (g.keep == 0 || g.function.Spec.ReservedIdle) {
 			g.freezeIdle(now.Add(-p.cfg.FreezeAfter))

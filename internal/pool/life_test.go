@@ -292,7 +292,7 @@ func TestOverloadIsRefusedAtOnce(t *testing.T) {
 	require.Equal(t, refused.Load(), soon.Load(), "a refusal does not wait")
 }
 
-// TestNoticeOfOneAtATime has a language that takes one call at a time say so where more were asked for.
+// TestNoticeOfOneAtATime has a language that takes one call at a time, and calls no hooks, say so where they were asked for.
 func TestNoticeOfOneAtATime(t *testing.T) {
 	s := newStage(t, &actors{play: func(a *actor) {
 		if a.loaded() {
@@ -301,8 +301,10 @@ func TestNoticeOfOneAtATime(t *testing.T) {
 	}}, nil)
 	s.single = true
 	f := s.sharing(5, 1)
+	f.Spec.StopHandler, f.Spec.StopTimeout = "index.stop", time.Second
 	res, err := s.try(t.Context(), f, `1`, time.Second)
 	require.NoError(t, err)
 	require.Len(t, res.Logs, 1)
-	require.Contains(t, res.Logs[0].Text, "takes one call at a time, not 5")
+	require.Equal(t, "an instance of Fake takes one call at a time, not 5: further calls get further instances; "+
+		"heartbeat and pre-stop handlers are not called in Fake", res.Logs[0].Text)
 }

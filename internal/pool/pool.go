@@ -28,6 +28,11 @@ type Folders interface {
 	Dir(ctx context.Context, pkg faas.Package) (path string, release func(), err error)
 }
 
+// Images gives a container image as a root filesystem on this node. It stays until release is called.
+type Images interface {
+	Root(ctx context.Context, ref, digest string) (root faas.ImageRoot, release func(), err error)
+}
+
 // Runtimes resolves runtime names on this host.
 type Runtimes interface {
 	Resolve(name string) (lang.Runtime, error)
@@ -42,10 +47,12 @@ type Variables interface {
 type Config struct {
 	Driver    sandbox.Driver
 	Folders   Folders
+	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
 	Variables Variables
 	Languages []*lang.Language
-	StateDir  string // the bootstrap files of languages are laid down below it
+	StateDir  string // below it lie the bootstrap files of languages, and what they made of packages ahead of calls
+	Region    string // told to functions that serve HTTP
 
 	MaxInstances int           // of all functions together; 1000
 	Prepared     int           // workers that wait for a function, of one interpreter, at most; 64, negative for none
@@ -70,6 +77,7 @@ type Pool struct {
 	bootstrap map[string]string // language id -> folder on the host
 	starts    chan struct{}     // bounds the starts under way
 	instances atomic.Int64
+	started   atomic.Int64   // instances ever, for their numbers
 	calls     sync.WaitGroup // calls under way
 	work      sync.WaitGroup // starts, retirements and instances
 	evicting  atomic.Bool
@@ -89,6 +97,8 @@ type Pool struct {
 	ended chan struct{}
 	stats stats
 	load  hostLoad
+
+	compiled compiled
 }
 
 type stats struct {
@@ -124,6 +134,7 @@ func New(cfg Config) *Pool {
 		},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.compiled = compiled{dir: filepath.Join(cfg.StateDir, "compiled"), turn: make(chan struct{}, 1), versions: map[string]string{}}
 	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
 	return p
 }
@@ -138,11 +149,17 @@ func setDefault[T comparable](value *T, def T) {
 // Start lays down the bootstrap files, begins to look after instances, and brings up those that are reserved.
 func (p *Pool) Start(ctx context.Context) error {
 	for _, l := range p.cfg.Languages {
+		if l.Bootstrap == nil {
+			continue // it is not in this program, so that none of its runtimes resolves
+		}
 		dir := filepath.Join(p.cfg.StateDir, l.ID)
 		if err := layDown(l.Bootstrap, dir); err != nil {
 			return fmt.Errorf("lay down %s: %w", l.ID, err)
 		}
 		p.bootstrap[l.ID] = dir
+		if err := p.compiled.admit(l); err != nil {
+			return err
+		}
 	}
 	p.quit, p.ended = make(chan struct{}), make(chan struct{})
 	go p.reap()
@@ -219,6 +236,11 @@ func (p *Pool) killAll() {
 
 // Run runs one call. See invoke.Runner.
 func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) (*faas.Result, error) {
+	return p.run(ctx, f, call, nil)
+}
+
+// run runs a call, or has talk speak with an instance where it is not nil.
+func (p *Pool) run(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error) {
 	if f.Spec.MaxInstances == 0 {
 		return nil, faas.Errorf(faas.CodeDisabled, "function", "the function is switched off (concurrency is 0)")
 	}
@@ -228,7 +250,7 @@ func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) 
 		if err != nil {
 			return nil, err
 		}
-		res, err := p.attempt(ctx, g, call, begun)
+		res, err := p.attempt(ctx, g, call, talk, begun)
 		if err != errAgain {
 			return res, err
 		}
@@ -237,7 +259,7 @@ func (p *Pool) Run(ctx context.Context, f *faas.Function, call faas.Invocation) 
 
 // attempt runs a call in a group. errAgain asks for another attempt: the group is outdated, or the warm instance it gave
 // had ended before it took the call. Each costs an instance or a group, so attempts end.
-func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begun time.Time) (*faas.Result, error) {
+func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk func(faas.Backend) error, begun time.Time) (*faas.Result, error) {
 	defer p.calls.Done()
 	timeout := g.function.Spec.Timeout
 	l, err := g.lease(ctx, call.QueueBy, call.Deadline.Add(-timeout))
@@ -250,7 +272,15 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, begu
 		return &res, nil
 	}
 	started := time.Now()
-	res, state := l.instance.call(call, timeout)
+	var res *faas.Result
+	var state liveness
+	settle := l.instance.killOn(call.Kill)
+	if talk == nil {
+		res, state = l.instance.call(call, timeout)
+	} else {
+		res, state = l.instance.exchange(ctx, g.function, call, talk)
+	}
+	settle()
 	if state == untouched && !l.cold {
 		g.lose(l.instance)
 		return nil, errAgain

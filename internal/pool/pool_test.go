@@ -91,7 +91,7 @@ func newHouse(t *testing.T, change func(*pool.Config)) *house {
 	h := &house{driver: &countingDriver{Driver: driver, named: map[string]sandbox.Instance{}}, dir: dir}
 	catalogue := lang.NewCatalogue(t.Context(), lang.SearchDirs(os.Getenv("PATH")), all.All()...)
 	for _, info := range catalogue.List() {
-		if info.Status != lang.StatusMissing && strings.HasPrefix(info.Name, "Python") {
+		if info.Status != lang.StatusMissing && strings.HasPrefix(info.Name, "Python3") {
 			h.python = info.Name
 		}
 	}

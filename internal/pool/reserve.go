@@ -53,10 +53,10 @@ func (p *Pool) Reserve(f *faas.Function) {
 	g.refill(time.Now())
 }
 
-// Prepare warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
+// WarmReserved warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
 // that takes and ten seconds at most. Calls that do not know of the change yet go on in the old instances meanwhile.
 // FunctionChanged comes behind it.
-func (p *Pool) Prepare(key faas.FunctionKey) {
+func (p *Pool) WarmReserved(key faas.FunctionKey) {
 	f := p.current(key)
 	if f == nil || f.Spec.Reserved == 0 {
 		return

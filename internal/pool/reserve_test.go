@@ -46,7 +46,7 @@ func (s *shop) change(p *pool.Pool, alter func(f *faas.Function)) *faas.Function
 	alter(&next)
 	s.f = &next
 	s.mu.Unlock()
-	p.Prepare(next.Key())
+	p.WarmReserved(next.Key())
 	p.FunctionChanged(next.Key())
 	return &next
 }
@@ -191,7 +191,7 @@ func TestReservedUnderLoad(t *testing.T) {
 			stored.Store(next.Revision)
 			shop.f = &next
 			shop.mu.Unlock()
-			s.Prepare(next.Key())
+			s.WarmReserved(next.Key())
 			visible.Store(&next)
 			s.FunctionChanged(next.Key())
 			acknowledged.Store(next.Revision)

@@ -161,6 +161,9 @@ func (s *shelf) prepare() (*instance, error) {
 	spec := p.boxSpec(s.runtime, "prepared", shelfMemory)
 	spec.TmpBytes, spec.Dir = 1<<20, "/"
 	spec.Empty, spec.Patient = []string{lang.CodeRoot}, true
+	if s.runtime.Language.Compiles {
+		spec.Empty = append(spec.Empty, lang.CompiledRoot)
+	}
 	box, err := s.box(p, spec)
 	in, err := p.follow(box, err, s.runtime, func() {})
 	if err != nil {
@@ -184,6 +187,12 @@ func (p *Pool) specialise(in *instance, g *group) error {
 	in.memoryMB = g.key.memoryMB
 	in.notice = g.runtime.Notice()
 	memory := int64(g.key.memoryMB) << 20
+	for _, m := range p.compiledMounts(g, code) {
+		if err := in.box.Attach(m, memory, tmpBytes(g.function, memory)); err != nil {
+			return err
+		}
+		in.compiled = true
+	}
 	return in.box.Attach(sandbox.Mount{Source: code, Target: lang.CodeRoot}, memory, tmpBytes(g.function, memory))
 }
 

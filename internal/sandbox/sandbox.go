@@ -28,7 +28,13 @@ type Spec struct {
 	Dir     string   // working directory inside the sandbox
 	Mounts  []Mount  // beside the system view, read-only
 	Empty   []string // folders made empty, for Attach
-	Patient bool     // until Attach it gets the processor only when nothing else wants it
+	// Root is a folder of the host that is shown read-only as "/", in place of the host's system folders; "" for those. What the
+	// driver itself shows (Mounts, Empty, /tmp, /dev, /proc) hides what the folder has in that place. Only drivers whose
+	// Capabilities say Root can do it.
+	Root    string
+	UID     int // user and group inside; 0 for the usual one
+	GID     int
+	Patient bool // until Attach it gets the processor only when nothing else wants it
 
 	MemoryBytes int64 // whole tree, /tmp included
 	CPUMillis   int   // thousandths of a core; 0 for no limit
@@ -88,6 +94,8 @@ type Capabilities struct {
 	Attach bool
 	// Freeze tells whether Instance.Freeze works.
 	Freeze bool
+	// Root tells whether Spec.Root works.
+	Root bool
 	// Isolated is false for a driver that gives no protection at all.
 	Isolated bool
 }

@@ -37,6 +37,7 @@ type DB struct {
 	read    *sql.DB
 	write   *sql.DB // on SQLite one connection, so that writers wait in line and never meet a busy database
 	dialect dialect
+	group   *group
 }
 
 // Open connects to the database and brings its schema up to date. It refuses a database that a newer release has changed.
@@ -58,6 +59,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: bring the schema up to date: %w", err), db.Close())
 	}
+	db.group = newGroup(db)
 	return db, nil
 }
 
@@ -130,6 +132,8 @@ func (db *DB) failed(what string, err error) error {
 	switch {
 	case err == nil || errors.As(err, &expected):
 		return err
+	case db.dialect.full(err):
+		return &faas.Error{Code: faas.CodeUnavailable, Field: "disk", Message: "the disk of the database is full, so nothing was accepted; make room and try again", Err: err}
 	case db.dialect.away(err):
 		return &faas.Error{Code: faas.CodeUnavailable, Field: "database", Message: "the database cannot be reached at the moment", Err: err}
 	}

@@ -25,6 +25,10 @@ type dialect struct {
 	position  string         // the function that finds the second text in the first: 0 when it is not there
 	snapshot  *sql.TxOptions // of a reading transaction in which all queries see the same state
 	away      func(error) bool
+	full      func(error) bool // nothing more can be written
+	skip      string           // the clause by which nodes that claim at the same time pass over each other's rows
+	mark      string           // stands for a parameter without a number; "" where every one needs its number
+	shared    bool             // several servers may use the database at a time
 }
 
 // openSQLite opens the file with one connection for writing and several for reading. The file is for its owner only.
@@ -62,6 +66,8 @@ func openSQLite(path string) (*DB, error) {
 		position:  "instr",
 		snapshot:  &sql.TxOptions{ReadOnly: true},
 		away:      awaySQLite,
+		full:      fullSQLite,
+		mark:      "?",
 	}}, nil
 }
 
@@ -89,6 +95,12 @@ func awaySQLite(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
+// fullSQLite knows a disk without room: SQLite tells of most of these itself, and of some as a failed write.
+func fullSQLite(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_WRITE)
+}
+
 // openPostgres opens a pool. A commit returns after the server's fsync, whatever the server's own default is.
 func openPostgres(text string) (*DB, error) {
 	cfg, err := pgx.ParseConfig(text) // its errors leave the password out
@@ -113,6 +125,9 @@ func openPostgres(text string) (*DB, error) {
 		position:  "strpos",
 		snapshot:  &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 		away:      awayPostgres,
+		full:      fullPostgres,
+		skip:      "for update skip locked",
+		shared:    true,
 	}}, nil
 }
 
@@ -137,4 +152,10 @@ func awayPostgres(err error) bool {
 		return true
 	}
 	return pgconn.SafeToRetry(err)
+}
+
+// fullPostgres knows a server whose disk has no room.
+func fullPostgres(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == "53100"
 }

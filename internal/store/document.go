@@ -41,6 +41,8 @@ type document struct {
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
 
+	Image *imageDocument `json:"image,omitempty"`
+
 	CodeKind     string `json:"code_kind,omitempty"`
 	CodeFilename string `json:"code_filename,omitempty"`
 	CodeURL      string `json:"code_url,omitempty"`
@@ -49,6 +51,16 @@ type document struct {
 	ImageLabel         string `json:"image_label,omitempty"`
 	VersionDescription string `json:"version_description,omitempty"`
 	Pinned             bool   `json:"pinned,omitempty"`
+}
+
+// imageDocument is a faas.Image.
+type imageDocument struct {
+	Ref        string   `json:"ref"`
+	Command    []string `json:"command,omitempty"`
+	Args       []string `json:"args,omitempty"`
+	WorkingDir string   `json:"working_dir,omitempty"`
+	UID        int      `json:"uid,omitempty"`
+	GID        int      `json:"gid,omitempty"`
 }
 
 // encode gives the document of a function version.
@@ -63,7 +75,7 @@ func encode(f *faas.Function) (string, error) {
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
-		Dependencies: s.Dependencies, Carried: s.Carried,
+		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
 	})
@@ -88,7 +100,7 @@ func decode(text string, f *faas.Function) error {
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
-		Dependencies: d.Dependencies, Carried: d.Carried,
+		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource
 	f.ImageLabel, f.VersionDescription, f.Pinned = d.ImageLabel, d.VersionDescription, d.Pinned

@@ -24,6 +24,7 @@ func TestDocumentGolden(t *testing.T) {
 			SealedKeys: []string{"password"}, MaxInstances: faas.Unlimited, RequestsPer: 10, DynamicMemory: true,
 			Generation: "v2", Role: "agency", AppRole: "app", EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
 			Carried: map[string]string{"domain_names": `"[]"`, "log_config": `{"group_id":"g"}`},
+			Image:   &faas.Image{Ref: "registry.example/app:v1", Command: []string{"/app"}, Args: []string{"-v"}, WorkingDir: "/srv", UID: 1, GID: 2},
 		},
 		Code:       faas.Package{Kind: faas.KindOBS, Filename: "index.zip", URL: "https://bucket.example.com/index.zip", Digest: "d", Size: 9, Source: true},
 		ImageLabel: "latest-200603162219@zr2ym", VersionDescription: "first", Pinned: true,

@@ -183,7 +183,7 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 	return err
 }
 
-// DeleteFunction removes all versions of a function; key.Version is ignored. Error: CodeNotFound, field "function".
+// DeleteFunction removes all versions of a function with their triggers; key.Version is ignored. Error: CodeNotFound, field "function".
 func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 	if !storable(key.Project, key.Package, key.Name) {
 		return faas.NotFound("function", key.Name)
@@ -205,6 +205,14 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			return faas.NotFound("function", key.Name)
 		}
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `delete from async_configs where project = $1 and package = $2 and name = $3`,
+			key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
+		filter := faas.TriggerFilter{Project: key.Project, Package: key.Package, Name: key.Name}
+		if _, err := deleteTriggers(ctx, tx, filter); err != nil {
 			return err
 		}
 		_, _, err = take(ctx, tx, key.Project, faas.Usage{Functions: -held.Functions, CodeBytes: -held.CodeBytes})

@@ -48,6 +48,7 @@ var walls = map[string][]string{
 
 	"store":   {"faas"},
 	"fetch":   {"faas"},
+	"image":   {"faas"},
 	"blob":    {"faas"},
 	"sandbox": {"faas"},
 	"lang":    {"faas"},

@@ -31,6 +31,10 @@ func TestStories(t *testing.T) {
 	binary := server.Binary(t)
 	python, node := server.Runtime(t, "Python3", "Python3.9"), server.Runtime(t, "Node.js", "Node.js18.15")
 	php := server.Runtime(t, "PHP8", "PHP8.3")
+	goCache, err := exec.CommandContext(t.Context(), "go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -47,6 +51,7 @@ func TestStories(t *testing.T) {
 			for _, pair := range [][2]string{
 				{"HOME", home}, {"XDG_CONFIG_HOME", ""}, {"XDG_DATA_HOME", ""}, {"HANSHU_DATA_DIR", filepath.Join(home, "data")},
 				{"PATH", bin + string(os.PathListSeparator) + env.Getenv("PATH")}, {"PYTHON", python}, {"NODE", node}, {"PHP", php},
+				{"GOCACHE", strings.TrimSpace(string(goCache))},
 			} {
 				env.Setenv(pair[0], pair[1])
 			}

@@ -33,10 +33,15 @@ type Runs interface {
 type Config struct {
 	Permissions  Permissions
 	Runs         Runs
+	Jobs         Jobs
+	JobList      JobList
+	Webhooks     Webhooks
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
-	Healthy      func(ctx context.Context) error // asked by /healthz; nil means ready
+	// PostBucketEvents hands a bucket's notification to the triggers of a project, and tells how many calls it becomes.
+	PostBucketEvents func(ctx context.Context, project string, body []byte) (int, error)
+	Healthy          func(ctx context.Context) error // asked by /healthz; nil means ready
 }
 
 // Status tells about a server.
@@ -104,13 +109,14 @@ type face struct{ cfg Config }
 // New gives the face.
 func New(cfg Config) httpkit.Face {
 	f := face{cfg}
-	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: []httpkit.Route{
+	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: append([]httpkit.Route{
 		{Method: "GET", Path: "/healthz", Operation: "Health", Open: true, Handle: f.health},
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
 		{Method: "GET", Path: "/admin/v1/projects/{project_id}/functions/{package}/{name}/runs", Operation: "ListRuns", Handle: f.runs},
-	}}
+		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
+	}, f.jobRoutes()...)}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {
@@ -171,6 +177,20 @@ func (f face) runs(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
+// postBucketEvents takes a notification in the shape of S3 for all triggers of the project, from a sender that can prove who it is.
+// It answers when all of it is on disk.
+func (f face) postBucketEvents(w http.ResponseWriter, r *http.Request) error {
+	ctx, project := r.Context(), r.PathValue("project_id")
+	if err := f.cfg.Permissions.Can(ctx, httpkit.PrincipalOf(ctx), auth.ActionInvoke, auth.Resource{ProjectID: project}); err != nil {
+		return err
+	}
+	n, err := f.cfg.PostBucketEvents(ctx, project, httpkit.BodyOf(ctx))
+	if err != nil {
+		return err
+	}
+	return httpkit.WriteJSON(w, http.StatusOK, map[string]int{"accepted": n})
+}
+
 func number(r *http.Request, name string, def, most int64) (int64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -229,6 +249,8 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 			status = http.StatusForbidden
 		case faas.CodeNotFound:
 			status = http.StatusNotFound
+		case faas.CodeConflict, faas.CodeExists:
+			status = http.StatusConflict
 		case faas.CodeTooLarge:
 			status = http.StatusRequestEntityTooLarge
 		case faas.CodeOverload:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -25,7 +26,9 @@ func CarriedFields() []CarriedField {
 		{"type", "v1 and v2 functions run alike"},
 	}
 	for _, f := range carriedFields() {
-		fields = append(fields, f.CarriedField)
+		if f.Reason != "" {
+			fields = append(fields, f.CarriedField)
+		}
 	}
 	return fields
 }
@@ -67,9 +70,9 @@ func carriedFields() []carriedField {
 	}
 	return []carriedField{
 		row("code_encrypt_kms_key_id", "packages are not encrypted by a key service", text(128)),
-		row("custom_image", "this server runs no container images; one with enabled set is refused", object(checkCustomImage)),
+		row("custom_image", "", object(checkCustomImage)), // it has an effect: given back as it came, and read by imageOf
 		row("domain_names", "names are resolved as the host resolves them", text(4096)),
-		row("enable_auth_in_header", "there are no HTTP functions yet, and no cloud credentials to hand to them", flag),
+		row("enable_auth_in_header", "there are no cloud credentials to hand to HTTP functions", flag),
 		row("enable_class_isolation", "a setting of the vendor's Java runtime", flag),
 		row("enable_lts_log", "logs are kept by this server and not by the vendor's log service", flag),
 		row("extend_config", "the vendor gives it no meaning", text(4096)),
@@ -190,12 +193,57 @@ type customImage struct {
 	GID        string `json:"gid"`
 }
 
-// checkCustomImage refuses an image that is to run: storing it in silence would promise what cannot be kept.
 func checkCustomImage(c *customImage) string {
-	if c.Enabled {
-		return "cannot be enabled: this server runs no container images"
+	if c.Enabled && c.Image == "" {
+		return "must name an image when it is enabled"
+	}
+	for _, id := range []string{c.UID, c.GID} {
+		if _, err := strconv.Atoi(id); id != "" && err != nil {
+			return "must have numbers as uid and gid"
+		}
 	}
 	return ""
+}
+
+// imageOf reads the image that a request wants run: nil where it says nothing of it, and one without a reference where it says that
+// there is to be none. The fields have passed collect.
+func imageOf(from *carriedJSON) (*faas.Image, error) {
+	var c customImage
+	if len(from.CustomImage) == 0 || string(from.CustomImage) == `""` {
+		return nil, nil
+	}
+	if err := json.Unmarshal(from.CustomImage, &c); err != nil {
+		return nil, fmt.Errorf("decode custom_image: %w", err)
+	}
+	if !c.Enabled {
+		return &faas.Image{}, nil
+	}
+	image := &faas.Image{Ref: c.Image, Command: commaList(c.Command), Args: commaList(c.Args), WorkingDir: c.WorkingDir}
+	for _, id := range []struct {
+		text string
+		to   *int
+	}{{c.UID, &image.UID}, {c.GID, &image.GID}} {
+		if id.text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(id.text)
+		if err != nil || n == 0 { // 0 stands for none given, and is not the same as none
+			n = -1
+		}
+		*id.to = n
+	}
+	return image, nil
+}
+
+// commaList reads command and args, whose parts stand between commas (reference 5.6).
+func commaList(text string) []string {
+	var list []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
 }
 
 // funcVpc is FuncVpc.

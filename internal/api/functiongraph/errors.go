@@ -39,14 +39,23 @@ func newErrorTable() errorTable {
 		{faas.CodeNotFound, "alias"}:      {404, "FSS.1053", "4024", "Not found the function alias"},
 		{faas.CodeNotFound, "dependency"}: {404, "FSS.1056", "200404", ""},
 
+		{faas.CodeNotFound, "trigger"}: {404, "FSS.1131", "200404", ""},
+
 		{faas.CodeExists, ""}:         {409, "FSS.0409", "200409", ""},
 		{faas.CodeExists, "function"}: {409, "FSS.1061", "200409", "The function has existed"},
+		{faas.CodeExists, "path"}:     {409, "FSS.1147", "200409", ""},
 		{faas.CodeConflict, ""}:       {409, "FSS.0409", "200409", ""},
+
+		{faas.CodeNotFound, "async_config"}: {404, "FSS.0404", "200404", ""},
+		{faas.CodeNotFound, "job"}:          {400, "FSS.0400", "200400", "Invalid RequestId"},
+		{faas.CodeConflict, "job"}:          {400, "FSS.0400", "200400", ""},
 
 		{faas.CodeQuota, ""}:           {403, "FSS.0403", "200403", ""},
 		{faas.CodeQuota, "count"}:      {400, "FSS.1076", "200400", ""},
 		{faas.CodeQuota, "functions"}:  {403, "FSS.1041", "200403", ""},
 		{faas.CodeQuota, "code_bytes"}: {403, "FSS.1042", "200403", ""},
+
+		{faas.CodeQuota, "triggers"}: {403, "FSS.1123", "200403", ""},
 
 		{faas.CodeTooLarge, ""}:          {413, "FSS.0413", "4140", ""},
 		{faas.CodeTooLarge, "func_code"}: {413, "FSS.1071", "4140", ""},
@@ -79,11 +88,30 @@ func newErrorTable() errorTable {
 		"concurrency": "FSS.1026", "concurrent_num": "FSS.1026", "custom_image": "FSS.1034", "func_vpc": "FSS.1036",
 		"mount_config": "FSS.1039", "function_urn": "FSS.1309", "initializer_handler": "FSS.1404",
 		"initializer_timeout": "FSS.1405", "count": "FSS.1076", "marker": "FSS.1001", "maxitems": "FSS.1001",
+		"limit": "FSS.1001", "status": "FSS.1001", "requests": "FSS.1001", "query_begin_time": "FSS.1001", "query_end_time": "FSS.1001",
+		"trigger_type_code": "FSS.1101",
 	} {
 		t[errorKey{faas.CodeInvalid, field}] = errorReply{400, fss, "200400", ""}
 		t[errorKey{faas.CodeUnsupported, field}] = errorReply{400, fss, "200400", ""}
 	}
+	t.addTriggers()
 	return t
+}
+
+// addTriggers says of each kind of trigger that it is wrong, missing or there already (reference 6). Kinds without words of their
+// own get the general ones.
+func (t errorTable) addTriggers() {
+	for kind, codes := range map[string]struct{ invalid, missing, exists string }{
+		"TIMER": {"FSS.1109", "FSS.1140", "FSS.1148"}, "APIG": {"FSS.1107", "FSS.1138", "FSS.1147"},
+		"DEDICATEDGATEWAY": {"FSS.1107", "FSS.1138", "FSS.1147"}, "OBS": {"FSS.1106", "FSS.1136", "FSS.1145"},
+		"SMN": {"FSS.1102", "FSS.1132", "FSS.1141"}, "KAFKA": {"FSS.1112", "FSS.1174", "FSS.1150"},
+		"OPENSOURCEKAFKA": {"FSS.1112", "FSS.1174", "FSS.1150"}, "RABBITMQ": {"FSS.0400", "FSS.1131", "FSS.0409"},
+		"MQTT": {"FSS.0400", "FSS.1131", "FSS.0409"}, "IOTDA": {"FSS.0400", "FSS.1131", "FSS.0409"},
+	} {
+		t[errorKey{faas.CodeInvalid, "event_data." + kind}] = errorReply{400, codes.invalid, "200400", ""}
+		t[errorKey{faas.CodeNotFound, "trigger." + kind}] = errorReply{404, codes.missing, "200404", ""}
+		t[errorKey{faas.CodeExists, "trigger." + kind}] = errorReply{409, codes.exists, "200409", ""}
+	}
 }
 
 // of gives the reply to a failure, with the text that may be shown. Anything but a *faas.Error is a fault of ours, and its

@@ -27,13 +27,19 @@ type Access interface {
 // Invoker runs a call; invoke.Invoker is one. The answer's Failure is the function's own doing, an error everyone else's.
 type Invoker interface {
 	Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error)
+	// Find gives the version that a request means, and holds the request to what its owner allows, without running it.
+	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
 }
 
 // Config is what the face needs. All of it is required.
 type Config struct {
 	Functions *control.Functions
+	Triggers  *control.Triggers
 	Invoker   Invoker
 	Access    Access
+	Async     *control.AsyncConfigs
+	Jobs      Jobs
+	JobList   JobList
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.
 	IdleTimeout time.Duration
 }
@@ -66,7 +72,7 @@ const maxCodeBody = 72 << 20
 func (a *api) routes() []httpkit.Route {
 	const functions = "/v2/{project_id}/fgs/functions"
 	const function = functions + "/{function_urn}"
-	return []httpkit.Route{
+	return append([]httpkit.Route{
 		{Method: http.MethodPost, Path: functions, Operation: "CreateFunction", MaxBody: maxCodeBody, Handle: a.createFunction},
 		{Method: http.MethodGet, Path: functions, Operation: "ListFunctions", Handle: a.listFunctions},
 		{Method: http.MethodGet, Path: function + "/config", Operation: "ShowFunctionConfig", Handle: a.showFunctionConfig},
@@ -81,7 +87,18 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: functions + "/reservedinstances", Operation: "ListFunctionReservedInstances", Handle: a.listReserved},
 		{Method: http.MethodGet, Path: "/v2/{project_id}/fgs/quotas", Operation: "ListQuotas", Handle: a.listQuotas},
 		{Method: http.MethodPost, Path: function + "/invocations", Operation: "InvokeFunction", MaxBody: faas.MaxEventBytes, Handle: a.invokeFunction},
-	}
+
+		{Method: http.MethodPost, Path: function + "/invocations-async", Operation: "AsyncInvokeFunction", MaxBody: faas.MaxAsyncEventBytes, Handle: a.asyncInvokeFunction},
+		{Method: http.MethodGet, Path: function + "/async-invocations", Operation: "ListAsyncInvocations", Handle: a.listAsyncInvocations},
+		{Method: http.MethodGet, Path: function + "/active-async-invocations", Operation: "ListActiveAsyncInvocations", Handle: a.listActiveAsyncInvocations},
+		{Method: http.MethodPost, Path: function + "/cancel", Operation: "CancelAsyncInvocation", Handle: a.cancelAsyncInvocation},
+		{Method: http.MethodPut, Path: function + "/async-invoke-config", Operation: "UpdateFunctionAsyncInvokeConfig", Handle: a.updateAsyncConfig},
+		{Method: http.MethodGet, Path: function + "/async-invoke-config", Operation: "ShowFunctionAsyncInvokeConfig", Handle: a.showAsyncConfig},
+		{Method: http.MethodDelete, Path: function + "/async-invoke-config", Operation: "DeleteFunctionAsyncInvokeConfig", Handle: a.deleteAsyncConfig},
+		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
+		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
+		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
+	}, a.triggerRoutes()...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

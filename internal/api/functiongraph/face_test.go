@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -133,11 +134,72 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	}
 }
 
+// TestAsyncEvent holds asynchronous calls to their limit, and shows what is enqueued.
+func TestAsyncEvent(t *testing.T) {
+	b := newDiskBench(t, faas.DefaultQuota)
+	require.Equal(t, 200, b.send("POST", functions, createBody("eA==")).Code)
+	fill := func(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
+	require.Equal(t, 202, b.send("POST", functions+"/test/invocations-async", fill(faas.MaxAsyncEventBytes)).Code)
+	wantCode(t, b.send("POST", functions+"/test/invocations-async", fill(faas.MaxAsyncEventBytes+1)), 413, "FSS.0413")
+	require.Len(t, b.jobs.heard, 1)
+	job := b.jobs.heard[0]
+	require.Len(t, job.Event, faas.MaxAsyncEventBytes)
+	require.Equal(t, []string{project, "default", "test", faas.SourceAPI}, []string{job.Key.Project, job.Key.Package, job.Key.Name, job.Source})
+
+	b.send("GET", functions+"/test/async-invocations?marker=7", "")
+	require.EqualValues(t, 7, b.jobs.filter.Skip)
+	require.WithinDuration(t, time.Now().Add(-time.Hour), b.jobs.filter.From, time.Minute)
+	b.send("GET", functions+"/test/async-invocations?marker=20&limit=10&request_id=a", "")
+	require.Equal(t, []string{"a"}, b.jobs.filter.IDs)
+	require.True(t, b.jobs.filter.From.IsZero())
+}
+
+// TestAsyncRecord is the record as the reference has it (3.2).
+func TestAsyncRecord(t *testing.T) {
+	j := faas.JobStatus{Attempts: 2}
+	j.ID, j.Event = "r1", []byte(`{"k":"v"}`)
+	j.Key = faas.FunctionKey{Project: "p", Package: "default", Name: "test", Version: "latest"}
+	at := time.Date(2020, 6, 3, 16, 22, 20, 123e6, time.UTC)
+	for name, c := range map[string]struct {
+		end  functiongraph.AsyncEnd
+		want string
+	}{
+		"success": {functiongraph.AsyncEnd{Result: &faas.Result{Output: []byte(`"ok"`)}}, `{"condition":"","status":200,"error":"","result":"\"ok\""}`},
+		"failure": {functiongraph.AsyncEnd{Code: faas.CodeException, Result: &faas.Result{Failure: &faas.Failure{Code: faas.CodeException, Type: "E", Message: "m"}}},
+			`{"condition":"UnhandledInvocationError","status":500,"error":"UnhandledInvocationError","result":"{\n    \"errorMessage\": \"function invocation exception, error: m\",\n    \"errorType\": \"E\",\n    \"stackTrace\": []\n}"}`},
+		"too old": {functiongraph.AsyncEnd{Code: faas.CodeQueueTimeout, Message: "old"}, `{"condition":"EventAgeExceeded","status":429,"error":"EventAgeExceeded","result":"old"}`},
+		"gone":    {functiongraph.AsyncEnd{Code: faas.CodeNotFound, Message: "gone"}, `{"condition":"InvocationError","status":404,"error":"InvocationError","result":"gone"}`},
+	} {
+		c.end.Job, c.end.At = j, at
+		var want struct {
+			Condition, Error, Result string
+			Status                   int
+		}
+		require.NoError(t, json.Unmarshal([]byte(c.want), &want))
+		text, err := json.Marshal(map[string]any{
+			"timestamp":        "2020-06-03T16:22:20.123Z",
+			"request_context":  map[string]any{"request_id": "r1", "function_urn": "urn:fss:local:p:function:default:test:latest", "condition": want.Condition, "approximate_invoke_count": 2},
+			"request_payload":  `{"k":"v"}`,
+			"response_context": map[string]any{"status_code": want.Status, "function_error": want.Error},
+			"response_payload": want.Result,
+		})
+		require.NoError(t, err)
+		require.JSONEq(t, string(text), string(functiongraph.AsyncRecord("local", c.end)), name)
+	}
+	huge := functiongraph.AsyncEnd{Job: j, At: at, Result: &faas.Result{Output: []byte(`"` + strings.Repeat("x", faas.MaxResultBytes) + `"`)}}
+	require.Less(t, len(functiongraph.AsyncRecord("local", huge)), 1000, "no event is larger than a function takes")
+}
+
 func TestOperations(t *testing.T) {
 	require.Equal(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
 		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState",
 		"UpdateFunctionReservedInstancesCount", "ListReservedInstanceConfigs", "ListFunctionReservedInstances", "ListQuotas", "InvokeFunction",
+		"AsyncInvokeFunction", "ListAsyncInvocations", "ListActiveAsyncInvocations", "CancelAsyncInvocation",
+		"UpdateFunctionAsyncInvokeConfig", "ShowFunctionAsyncInvokeConfig", "DeleteFunctionAsyncInvokeConfig", "ListFunctionAsyncInvokeConfig",
+		"EnableAsyncStatusLog", "ShowProjectAsyncStatusLogInfo",
+		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
+		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

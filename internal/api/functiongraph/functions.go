@@ -133,6 +133,9 @@ func (a *api) showFunctionCode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := toCode(f, o)
+	if f.Code.Kind == faas.KindImage {
+		return httpkit.WriteJSON(w, http.StatusOK, answer)
+	}
 	if f.Code.Size > faas.MaxPackageBytes {
 		answer.FuncCode = &funcCodeAnswer{Link: f.Code.URL}
 		return httpkit.WriteJSON(w, http.StatusOK, answer)

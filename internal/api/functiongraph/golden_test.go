@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,7 +31,11 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/trigger/all"
+	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
+	"github.com/hanshu-faas/hanshu/internal/trigger/triggertest"
 )
 
 var update = flag.Bool("update", false, "write the answers of golden files anew")
@@ -41,7 +46,9 @@ const project = "7aad83af3e8d42e99ac194e8419e2c9b"
 type bench struct {
 	mux     http.Handler
 	invoker *scripted
+	jobs    *keptJobs
 	pkgs    *controltest.Packages // nil on disk
+	made    []string              // ids of triggers, {t1} and so on in golden files
 }
 
 // zipped is a zip with one file, index.py.
@@ -69,6 +76,10 @@ func newDiskBench(t testing.TB, quota faas.Quota) *bench {
 func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionStore, pkgs control.PackageStore) *bench {
 	t.Helper()
 	b := &bench{}
+	asyncStore, ok := functionStore.(control.AsyncStore)
+	if !ok {
+		asyncStore = noAsync{}
+	}
 	remote, err := base64.StdEncoding.DecodeString(zipped)
 	require.NoError(t, err)
 	functions := control.NewFunctions(control.FunctionsConfig{
@@ -78,7 +89,15 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 	})
 	b.invoker = &scripted{functions: functions}
-	face := functiongraph.New(functiongraph.Config{Functions: functions, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute})
+	b.jobs = &keptJobs{}
+	face := functiongraph.New(functiongraph.Config{
+		Functions: functions, Triggers: triggersOver(t, functionStore), Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
+		Jobs: b.jobs, JobList: b.jobs,
+		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
+			Store: asyncStore, Functions: functions, Buckets: buckets{}, Sealer: controltest.Sealer{},
+			Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
+		}),
+	})
 	mux, err := httpkit.NewMux(httpkit.MuxConfig{
 		Authenticator: access{}, Log: slog.New(slog.DiscardHandler), NotFound: functiongraph.NotFound,
 	}, face)
@@ -86,6 +105,29 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	b.mux = mux
 	return b
 }
+
+// triggersOver makes the use cases on triggers, where the store keeps triggers.
+func triggersOver(t testing.TB, functionStore control.FunctionStore) *control.Triggers {
+	triggers, ok := functionStore.(control.TriggerStore)
+	if !ok {
+		return nil
+	}
+	at, err := url.Parse("http://127.0.0.1:8080/gateway")
+	require.NoError(t, err)
+	kinds := all.New(all.Config{
+		Sink: triggertest.NewSink(), Region: "local", Gateway: at, Zone: time.UTC, Missed: timer.MissedOnce,
+		Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
+	})
+	return control.NewTriggers(control.TriggersConfig{
+		Store: triggers, Functions: functionStore, Kinds: kinds.Catalogue, Sealer: controltest.Sealer{}, Changes: unheard{},
+		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
+	})
+}
+
+// unheard is a control.TriggerChanges without triggers that act.
+type unheard struct{}
+
+func (unheard) TriggersChanged(context.Context) {}
 
 // access knows one token for the project, one for the whole domain, and nobody else.
 type access struct{}
@@ -158,11 +200,16 @@ func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, 
 	return result, nil
 }
 
+var triggerID = regexp.MustCompile(`"trigger_id":"([^"]+)"`)
+
 var unsteady = []struct {
 	pattern *regexp.Regexp
 	instead string
 }{
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<uuid>"},
+	{regexp.MustCompile(`"(api_id)": "[0-9a-f]{32}"`), `"$1": "<id>"`},
+	{regexp.MustCompile(`_hooks/<uuid>/[A-Z2-7]{26}`), "_hooks/<uuid>/<key>"},
+	{regexp.MustCompile(`"app_code": "[A-Z2-7]{52}"`), `"app_code": "<made>"`},
 	{regexp.MustCompile(`latest-200603162219@[a-z2-7]{5}`), "latest-200603162219@<random>"},
 }
 
@@ -203,7 +250,11 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	head, body, _ := strings.Cut(text, "\n\n")
 	lines := bufio.NewScanner(strings.NewReader(head))
 	require.True(t, lines.Scan())
-	method, target, ok := strings.Cut(strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs"), " ")
+	line := strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs")
+	for i, id := range b.made {
+		line = strings.ReplaceAll(line, fmt.Sprintf("{t%d}", i+1), id)
+	}
+	method, target, ok := strings.Cut(line, " ")
 	require.True(t, ok, text)
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("X-Auth-Token", "scoped")
@@ -216,6 +267,9 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)
+	if id := triggerID.FindStringSubmatch(w.Body.String()); id != nil && w.Code == http.StatusCreated {
+		b.made = append(b.made, id[1])
+	}
 	return describe(t, w, raw)
 }
 
@@ -247,4 +301,75 @@ func describe(t *testing.T, w *httptest.ResponseRecorder, raw bool) string {
 		text = u.pattern.ReplaceAllString(text, u.instead)
 	}
 	return text
+}
+
+// Find is for asynchronous calls.
+func (s *scripted) Find(ctx context.Context, r invoke.Request) (*faas.Function, error) {
+	return s.functions.Get(ctx, r.Key.Project, faas.URN{Package: r.Key.Package, Name: r.Key.Name, Version: r.Key.Version, Alias: r.Alias})
+}
+
+// noAsync is for tests that keep everything in memory and make no asynchronous calls.
+type noAsync struct{ control.AsyncStore }
+
+// buckets knows one.
+type buckets struct{}
+
+func (buckets) CheckBucket(name string) error {
+	if name != "records" {
+		return faas.Errorf(faas.CodeInvalid, "destination_config", "bucket %q is not one that functions may use", name)
+	}
+	return nil
+}
+
+// keptJobs keeps what was enqueued, and shows jobs in every state.
+type keptJobs struct {
+	heard  []faas.Job
+	filter faas.JobFilter
+}
+
+func (k *keptJobs) Enqueue(_ context.Context, job faas.Job) error {
+	k.heard = append(k.heard, job)
+	if string(job.Event) == `{"disk":"full"}` {
+		return faas.Errorf(faas.CodeUnavailable, "disk", "the disk of the database is full, so nothing was accepted; make room and try again")
+	}
+	return nil
+}
+
+func (k *keptJobs) Cancel(_ context.Context, _ faas.FunctionKey, id string, mode faas.CancelMode, children bool) error {
+	switch id {
+	case "waiting":
+		return nil
+	case "ended":
+		return faas.Errorf(faas.CodeConflict, "job", "job %q has ended already", id)
+	}
+	return faas.NotFound("job", id)
+}
+
+func (k *keptJobs) Jobs(_ context.Context, f faas.JobFilter) ([]faas.JobStatus, error) {
+	k.filter = f
+	var list []faas.JobStatus
+	at := time.Date(2020, 6, 3, 16, 22, 20, 0, time.UTC)
+	for i, state := range faas.JobStates {
+		if !slices.Contains(f.States, state) {
+			continue
+		}
+		j := faas.JobStatus{Seq: at.UnixMicro() - int64(i), State: state}
+		j.ID = "request-" + string(state)
+		if state != faas.JobWaiting {
+			j.Began = at.Add(time.Second)
+		}
+		if state.Ended() {
+			j.Ended = at.Add(2 * time.Second)
+		}
+		switch state {
+		case faas.JobDead:
+			j.Code, j.Message = faas.CodeException, "what <went> wrong"
+		case faas.JobExpired:
+			j.Code, j.Message = faas.CodeQueueTimeout, "too old"
+		case faas.JobCancelled:
+			j.Code, j.Message = faas.CodeCancelled, "cancelled while it ran"
+		}
+		list = append(list, j)
+	}
+	return list[:min(len(list), f.Limit)], nil
 }

@@ -54,13 +54,6 @@ type reservedCount struct {
 	Count   int    `json:"count"`
 }
 
-// pageInfo is PageInfo: markers are positions in the list.
-type pageInfo struct {
-	NextMarker     int `json:"next_marker"`
-	PreviousMarker int `json:"previous_marker"`
-	CurrentCount   int `json:"current_count"`
-}
-
 // updateReserved sets how many instances are reserved. A schedule of their number is refused, and not kept without effect.
 func (a *api) updateReserved(w http.ResponseWriter, r *http.Request) error {
 	project, urn, err := a.target(r, auth.ActionWrite)
@@ -148,5 +141,5 @@ func (a *api) reserved(r *http.Request, name string, most int) ([]*faas.Function
 	found, err := a.Functions.Reserved(r.Context(), project, urn)
 	from := min(int(begin), len(found))
 	n := min(limit, len(found)-from)
-	return found, pageInfo{NextMarker: from + n, PreviousMarker: from, CurrentCount: n}, err
+	return found, pageInfo{NextMarker: int64(from + n), PreviousMarker: int64(from), CurrentCount: int64(n)}, err
 }

@@ -113,10 +113,11 @@ func (a *api) decodeCode(body []byte) (control.CodeUpdate, error) {
 	if err != nil {
 		return control.CodeUpdate{}, err
 	}
+	image, err := imageOf(&q.carriedJSON)
 	return control.CodeUpdate{
 		Code:         fromCode(q.CodeType, q.CodeFilename, q.CodeURL, q.FuncCode),
-		Dependencies: q.DependVersionList, Carried: carried,
-	}, nil
+		Dependencies: q.DependVersionList, Image: image, Carried: carried,
+	}, err
 }
 
 func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
@@ -130,6 +131,9 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 		StopHandler: q.PreStopHandler, StopTimeoutSec: q.PreStopTimeout, BeatHandler: q.HeartbeatHandler,
 		UserData: q.UserData, EncryptedUserData: q.EncryptedUserData, DynamicMemory: q.EnableDynamicMemory,
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
+	}
+	if set.Image, err = imageOf(&q.carriedJSON); err != nil {
+		return control.Settings{}, err
 	}
 	if q.StrategyConfig != nil {
 		set.MaxInstances, set.RequestsPer = q.StrategyConfig.Concurrency, q.StrategyConfig.ConcurrentNum

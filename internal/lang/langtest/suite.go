@@ -16,7 +16,9 @@ import (
 type Case struct {
 	Name    string
 	Sources map[string]map[string]string // Language.ID -> path -> text
-	Load    func(*lang.Load)             // changes the load that Example makes; may be nil
+	// Executables are the languages (Language.ID) for which Executable is the function.
+	Executables []string
+	Load        func(*lang.Load) // changes the load that Example makes; may be nil
 	// Check gets a worker that has answered its load with loaded.
 	Check func(t *testing.T, w *Worker, loaded Reply)
 }
@@ -78,13 +80,19 @@ func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *t
 	if l.ID == "java" {
 		CompileJava(t, bootstrap, slices.Collect(maps.Values(roots))...)
 	}
+	ran := 0
 	for i, c := range Cases() {
 		root, ok := roots[i]
-		if !ok {
+		executable := slices.Contains(c.Executables, l.ID) && len(only) == 0
+		if !ok && !executable {
 			continue
 		}
+		ran++
 		t.Run(c.Name, func(t *testing.T) {
-			load := Example(root)
+			l, load := l, Example(root)
+			if executable {
+				l, load = prepareExecutable(t, l)
+			}
 			if c.Load != nil {
 				c.Load(&load)
 			}
@@ -95,13 +103,13 @@ func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *t
 			c.Check(t, w, w.Load(load))
 		})
 	}
-	require.NotEmpty(t, roots, "the suite has no example in %s", l.ID)
+	require.NotZero(t, ran, "the suite has no example in %s", l.ID)
 }
 
 // Cases is the whole suite.
 func Cases() []Case {
 	shared := concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases())
-	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), hookCases(), sharedCases())
+	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), executableCases(), wasmCases(), hookCases(), sharedCases())
 }
 
 func concat(lists ...[]Case) []Case {

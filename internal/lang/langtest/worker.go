@@ -28,18 +28,19 @@ const Patience = 30 * time.Second
 
 // Worker is a bootstrap that runs, with its socket and its output.
 type Worker struct {
-	t      testing.TB
-	pid    int
-	state  *os.ProcessState // after exited
-	conn   net.Conn
-	in     *bufio.Reader
-	out    []byte // reused for frames that are sent
-	buf    []byte // reused for frames that are read
-	seq    uint32
-	lines  chan string
-	pipe   *os.File // the writing end of the output
-	exited chan struct{}
-	closed sync.Once
+	t        testing.TB
+	language string // Language.ID
+	pid      int
+	state    *os.ProcessState // after exited
+	conn     net.Conn
+	in       *bufio.Reader
+	out      []byte // reused for frames that are sent
+	buf      []byte // reused for frames that are read
+	seq      uint32
+	lines    chan string
+	pipe     *os.File // the writing end of the output
+	exited   chan struct{}
+	closed   sync.Once
 }
 
 // Reply is what a worker answers to a load or a call. Its Body is the caller's to keep.
@@ -56,17 +57,29 @@ func Bootstrap(t testing.TB, l *lang.Language) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), l.ID)
 	require.NoError(t, os.CopyFS(dir, l.Bootstrap))
+	if adaptor := filepath.Join(dir, lang.Adaptor); fileExists(adaptor) {
+		require.NoError(t, os.Chmod(adaptor, 0o755)) // embedded files have no modes
+	}
 	return dir
 }
 
-// Write lays files (path -> text) into a new folder of the test and gives the folder.
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Write lays files (path -> text) into a new folder of the test and gives the folder. What begins like a program is executable.
 func Write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(text, "\x7fELF") || strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		require.NoError(t, os.WriteFile(path, []byte(text), mode))
 	}
 	return dir
 }
@@ -74,12 +87,14 @@ func Write(t testing.TB, files map[string]string) string {
 // Start starts a worker from the folder that Bootstrap gave and waits until it is ready. It is closed with the test.
 func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *Worker {
 	t.Helper()
-	return start(t, func(control, output *os.File) *os.Process {
+	w := start(t, func(control, output *os.File) *os.Process {
 		cmd := command(l, l.Command(in, bootstrap), control, output)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		require.NoError(t, cmd.Start())
 		return cmd.Process
 	})
+	w.language = l.ID
+	return w
 }
 
 // command is a process of a language with its three channels.
@@ -178,6 +193,16 @@ func (w *Worker) exchange(frame []byte, seq uint32) Reply {
 		return Reply{Err: fmt.Errorf("answer to call %d, not %d", r.Frame.Seq, seq)}
 	}
 	return r
+}
+
+// Begin sends one call and gives its sequence number; it does not wait for the answer.
+func (w *Worker) Begin(event, requestID string) uint32 {
+	w.t.Helper()
+	w.seq++
+	require.NoError(w.t, w.conn.SetDeadline(time.Now().Add(Patience)))
+	_, err := w.conn.Write(lang.AppendCall(nil, w.seq, time.Now().Add(time.Minute), requestID, lang.CallExtra{}, []byte(event)))
+	require.NoError(w.t, err)
+	return w.seq
 }
 
 // Send sends calls in one piece and gives the sequence number of the first; it does not wait for answers.

@@ -36,6 +36,7 @@ func Language() *lang.Language {
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
 		Concurrent:   true,
+		Hooks:        true,
 	}
 }
 

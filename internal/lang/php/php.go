@@ -35,6 +35,7 @@ func Language() *lang.Language {
 		Bootstrap:    bootstrap,
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
+		Hooks:        true,
 	}
 }
 

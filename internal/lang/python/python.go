@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed worker.py template.py shared.py
+//go:embed worker.py logs.py template.py shared.py
 var bootstrap embed.FS
 
 var binary = regexp.MustCompile(`^python3(\.[0-9]+)?$`)
@@ -38,6 +38,7 @@ func Language() *lang.Language {
 		CheckHandler: lang.CheckModuleHandler,
 		SourceFile:   sourceFile,
 		Concurrent:   true,
+		Hooks:        true,
 	}
 }
 

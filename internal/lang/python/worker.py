@@ -20,7 +20,8 @@ FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_LAST, FAIL_RESULT, FAIL_TOO_LARGE = b
 CHUNK = 64 << 10  # one read takes a whole small frame
 
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
-SHARED = os.path.join(os.path.dirname(os.path.abspath(HERE)), "shared.py")  # for calls side by side
+FOLDER = os.path.dirname(os.path.abspath(HERE))
+SHARED, LOGS = os.path.join(FOLDER, "shared.py"), os.path.join(FOLDER, "logs.py")
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
 AHEAD = frozenset()  # modules that were imported only for the function's sake
@@ -120,116 +121,6 @@ class Context(object):
         return self.workflow_state_id
 
 
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50, "FATAL": 50}
-
-
-def level_number(level):
-    """Reads a level as a name in any case or as a number of the logging module."""
-    if isinstance(level, str):
-        if level.upper() not in LEVELS:
-            raise ValueError("level %r is none of DEBUG, INFO, WARN, ERROR" % level)
-        return LEVELS[level.upper()]
-    return int(level)
-
-
-def level_letter(number):
-    return "E" if number >= 40 else "W" if number >= 30 else "I" if number >= 20 else "D"
-
-
-class Logger(object):
-    """context.getLogger(). Messages take arguments as in the logging module: logger.info("%s rows", n)."""
-
-    def __init__(self, write):
-        self._write = write
-        self._level = 20
-
-    def setLevel(self, level):
-        self._level = level_number(level)
-
-    def debug(self, message, *args):
-        self._log(10, message, args)
-
-    def info(self, message, *args):
-        self._log(20, message, args)
-
-    def warn(self, message, *args):
-        self._log(30, message, args)
-
-    warning = warn
-
-    def error(self, message, *args):
-        self._log(40, message, args)
-
-    def log(self, level, *args):
-        """log(message) at level INFO, or log(level, message, ...)."""
-        if args:
-            self._log(level_number(level), args[0], args[1:])
-        else:
-            self._log(20, level, ())
-
-    def _log(self, number, message, args):
-        if number < self._level:
-            return
-        text = str(message)
-        if args:
-            try:
-                text = text % args
-            except (TypeError, ValueError, KeyError):
-                text = " ".join([text] + [str(a) for a in args])
-        self._write(number, text)
-
-
-class LoggingHook(object):
-    """Gives the logging module's root a handler that keeps levels, at the moment when the function imports logging."""
-
-    def __init__(self, write):
-        self._write = write
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "logging":
-            return None
-        sys.meta_path.remove(self)
-        for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target)
-            if spec is None:
-                continue
-            run = getattr(spec.loader, "exec_module", None)
-            if run is not None:
-                def exec_module(module):
-                    run(module)
-                    if hasattr(module, "root") and hasattr(module, "Handler"):  # not a logging.py of the function
-                        self.attach(module)
-                spec.loader.exec_module = exec_module
-            return spec
-        return None
-
-    def attach(self, logging):
-        write, basic = self._write, logging.basicConfig
-
-        class RootHandler(logging.Handler):
-            def emit(self, record):
-                try:
-                    write(record.levelno, self.format(record))
-                except Exception:
-                    self.handleError(record)
-
-        ours = RootHandler()
-        ours.setFormatter(logging.Formatter("%(message)s"))
-        logging.root.addHandler(ours)
-
-        def basicConfig(**options):
-            # basicConfig does nothing once the root has a handler, which would silently drop the level asked for.
-            if logging.root.handlers == [ours]:
-                logging.root.removeHandler(ours)
-                if not {"filename", "stream", "handlers"} & set(options):
-                    if "format" in options:
-                        ours.setFormatter(None)  # basicConfig sets the one asked for
-                    options["handlers"] = [ours]
-            basic(**options)
-
-        logging.basicConfig = basicConfig
-
-
 class Output(object):
     """Standard output and error of the function, line by line into the pipe."""
 
@@ -242,7 +133,7 @@ class Output(object):
         return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
     def log(self, number, text):
-        line = "\x1e" + level_letter(number) + text.replace("\n", "\x1f") + "\n"
+        line = "\x1e" + logs.level_letter(number) + text.replace("\n", "\x1f") + "\n"
         try:
             self.out.write(line)
         except (OSError, ValueError):
@@ -393,7 +284,7 @@ def hide_ours(error, seen):
 
 
 def is_ours(filename):
-    return filename in (HERE, SHARED) or filename == importlib.__file__ or filename.startswith("<frozen importlib")
+    return filename in (HERE, SHARED, LOGS) or filename == importlib.__file__ or filename.startswith("<frozen importlib")
 
 
 class NoHandler(Exception):
@@ -443,8 +334,7 @@ def make_way(root):
 def start(load, output):
     """Becomes the function: environment, import path, module, initializer. Gives its handlers, or a (Fail byte, Failure)."""
     root = load["code_root"]
-    logger = Logger(output.log)
-    Context._prepare(load, logger)
+    Context._prepare(load, logs.Logger(output.log))
     kind = FAIL_LOAD
     try:
         os.environ.update(load["env"] or {})
@@ -453,7 +343,7 @@ def start(load, output):
         os.chdir(root)
         sys.path.insert(0, root)
         make_way(root)
-        hook = LoggingHook(output.log)
+        hook = logs.LoggingHook(output.log)
         if "logging" in sys.modules:
             hook.attach(sys.modules["logging"])
         else:
@@ -598,12 +488,14 @@ def wait_to_be_copied():
     """Goes on in a copy of this process: see template.py."""
     global PID, AHEAD
     ours = {name.partition(".")[0] for name in sys.modules}
-    template = load_file("_hanshu_template", os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.py"))
+    template = load_file("_hanshu_template", os.path.join(FOLDER, "template.py"))
     template.imports()
     AHEAD = frozenset(name.partition(".")[0] for name in sys.modules) - ours
     template.wait()
     PID = os.getpid()
 
+
+logs = load_file("_hanshu_logs", LOGS)
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["template"]:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
@@ -18,6 +19,7 @@ type instance struct {
 	slot     int
 	name     string
 	memory   int64 // limit, bytes
+	uid, gid int   // inside
 	group    *group
 	channels *sandbox.Channels
 	process  *os.Process
@@ -73,7 +75,9 @@ func (in *instance) wait() {
 	} else {
 		in.exit = sandbox.ExitOf(state)
 	}
-	in.exit.OOM = in.exit.Signal != "" && (in.overfull.Load() || in.group.oomKilled())
+	// A first process that supervises another tells of that one's end by a signal as shells do.
+	killed := in.exit.Signal != "" || in.exit.Code == 128+int(syscall.SIGKILL)
+	in.exit.OOM = killed && (in.overfull.Load() || in.group.oomKilled())
 	if in.driver.watch != nil {
 		in.driver.watch.drop(in)
 	}

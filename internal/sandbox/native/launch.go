@@ -58,7 +58,7 @@ const templateUID = firstUID - 1
 // maxSlots bounds the users that sandboxes can have. A template can give its copies any of them.
 const maxSlots = 1 << 16
 
-// fork clones a process into new namespaces, where it is user 1003, and has it execute the init.
+// fork clones a process into new namespaces, where it is the one user there is, and has it execute the init.
 func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
@@ -66,14 +66,14 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 	}
 	defer null.Close()
 	files[0] = null
-	users, people, flags, caps := one(os.Geteuid()), one(os.Getegid()), uintptr(namespaces), initCaps
+	users, people, flags, caps := one(in.uid, os.Geteuid()), one(in.gid, os.Getegid()), uintptr(namespaces), initCaps
 	switch {
 	case in.template:
-		users, flags = append(one(templateUID), syscall.SysProcIDMap{ContainerID: firstUID, HostID: firstUID, Size: maxSlots}), templateNamespaces
+		users, flags = append(one(in.uid, templateUID), syscall.SysProcIDMap{ContainerID: firstUID, HostID: firstUID, Size: maxSlots}), templateNamespaces
 		people, caps = users, slices.Concat(initCaps, []uintptr{unix.CAP_SETUID, unix.CAP_SETGID})
 	case d.privileged:
 		user := d.userOf(in.slot)
-		users, people = one(user), one(user)
+		users, people = one(in.uid, user), one(in.gid, user)
 		if err := in.ownOutput(); err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 		Cloneflags:                 d.namespaces(flags),
 		UidMappings:                users,
 		GidMappings:                people,
-		Credential:                 &syscall.Credential{Uid: innerID, Gid: innerID, NoSetGroups: !d.privileged},
+		Credential:                 &syscall.Credential{Uid: uint32(in.uid), Gid: uint32(in.gid), NoSetGroups: !d.privileged},
 		AmbientCaps:                caps,
 		Setsid:                     !d.lacks(initspec.OwnSession),
 		GidMappingsEnableSetgroups: d.privileged,
@@ -107,9 +107,9 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 	return r.process, r.err
 }
 
-// one maps the user inside every sandbox to one outside.
-func one(host int) []syscall.SysProcIDMap {
-	return []syscall.SysProcIDMap{{ContainerID: innerID, HostID: host, Size: 1}}
+// one maps the only user inside a sandbox, or its group, to one outside.
+func one(inner, host int) []syscall.SysProcIDMap {
+	return []syscall.SysProcIDMap{{ContainerID: inner, HostID: host, Size: 1}}
 }
 
 // ownOutput gives the output pipe to the sandbox's user, so that what a function opens by name (/dev/stdout) is its own.

@@ -8,6 +8,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -241,7 +242,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		paths = "landlock, "
 	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Lacks: d.missing,
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Root: true, Lacks: d.missing,
 		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + paths + who + ", " + d.groups.level(),
 	}
 }
@@ -290,6 +291,9 @@ func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance
 			return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, m.Source)
 		}
 	}
+	if spec.Root != "" && shows(realPath(spec.Root), d.private) {
+		return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, spec.Root)
+	}
 	in, err := d.begin(ctx, spec, false, d.launch)
 	if err != nil {
 		return nil, err
@@ -332,6 +336,7 @@ func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
 	d.slots[slot] = true
 	d.serial++
 	in := &instance{driver: d, slot: slot, name: fmt.Sprintf("%d", d.serial), done: make(chan struct{}), memory: spec.MemoryBytes}
+	in.uid, in.gid = cmp.Or(spec.UID, innerID), cmp.Or(spec.GID, innerID)
 	d.instances[in] = struct{}{}
 	return in, nil
 }
@@ -415,7 +420,10 @@ func awaitExec(ctx context.Context, status *os.File, steps []string) error {
 
 // launch assembles the specification and the descriptors and has the launcher start the init. It gives the status pipe.
 func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
-	ispec := d.view.initSpec(spec, d.tmpfsData(spec.TmpBytes), d.filter)
+	ispec, err := d.view.initSpec(spec, d.tmpfsData(spec.TmpBytes), d.filter)
+	if err != nil {
+		return nil, err
+	}
 	ispec.Without = d.without
 	if in.template {
 		ispec.Keep = templateCaps // and no limits: what it gave up its copies could not have

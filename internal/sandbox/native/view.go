@@ -3,8 +3,10 @@
 package native
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,22 +61,72 @@ func hostView() view {
 	return v
 }
 
-// initSpec puts the common view and one Spec together. Mounts that the host view already shows are left out.
-func (v view) initSpec(spec sandbox.Spec, tmp string, filter []byte) initspec.Spec {
+// initSpec puts the common view, or that of a root of its own, and one Spec together. Mounts that the host view already shows
+// are left out.
+func (v view) initSpec(spec sandbox.Spec, tmp string, filter []byte) (initspec.Spec, error) {
 	s := initspec.Spec{
-		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function",
-		Binds: append([]initspec.Bind(nil), v.binds...), Links: v.links, Files: sandbox.MadeFiles(), Devices: devices,
+		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function", Devices: devices,
 		Tmp: []initspec.Tmpfs{
 			{Target: memoryFolders[0], Data: tmp}, {Target: memoryFolders[1], Data: tmp},
 		},
 		Folders: spec.Empty, Filter: filter,
 	}
+	if spec.Root == "" {
+		s.Binds, s.Links, s.Files = append([]initspec.Bind(nil), v.binds...), v.links, sandbox.MadeFiles()
+	} else if err := showRoot(&s, spec); err != nil {
+		return s, err
+	}
 	for _, m := range spec.Mounts {
-		if !v.shows(m) {
+		if spec.Root != "" || !v.shows(m) {
 			s.Binds = append(s.Binds, initspec.Bind{Source: m.Source, Target: m.Target})
 		}
 	}
-	return s
+	return s, nil
+}
+
+// maxRootEntries bounds what a root has beside its folders at its top, and in folders on the way to a place of the driver's.
+const maxRootEntries = 200
+
+// showRoot shows each entry of a root for itself, so that the places of the driver's own lie in a view that the root has no say
+// in: none of its links is followed out here.
+func showRoot(s *initspec.Spec, spec sandbox.Spec) error {
+	places := append([]string{"/dev", "/proc", "/sys", memoryFolders[0]}, spec.Empty...)
+	for _, m := range spec.Mounts {
+		places = append(places, m.Target)
+	}
+	s.Links = append([][2]string(nil), devLinks...)
+	s.Folders = append([]string(nil), spec.Empty...)
+	var walk func(dir string) error
+	walk = func(dir string) error {
+		entries, err := os.ReadDir(spec.Root + dir)
+		if err != nil {
+			return fmt.Errorf("show root: %w", err)
+		}
+		for _, e := range entries {
+			path := dir + "/" + e.Name()
+			within := slices.ContainsFunc(places, func(p string) bool { return strings.HasPrefix(p, path+"/") })
+			switch {
+			case slices.Contains(places, path), within && !e.IsDir():
+			case within:
+				s.Folders = append(s.Folders, path)
+				err = walk(path)
+			case e.Type()&os.ModeSymlink != 0:
+				var target string
+				target, err = os.Readlink(spec.Root + path)
+				s.Links = append(s.Links, [2]string{target, path})
+			default:
+				s.Binds = append(s.Binds, initspec.Bind{Source: spec.Root + path, Target: path, File: !e.IsDir()})
+			}
+			if err != nil {
+				return fmt.Errorf("show root: %w", err)
+			}
+			if len(s.Binds)+len(s.Links) > maxRootEntries {
+				return fmt.Errorf("show root: there are over %d entries in / or on the way to %s", maxRootEntries, places[len(places)-1])
+			}
+		}
+		return nil
+	}
+	return walk("")
 }
 
 func (v view) shows(m sandbox.Mount) bool {

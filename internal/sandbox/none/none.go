@@ -38,6 +38,9 @@ func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if spec.Root != "" {
+		return nil, fmt.Errorf("start %s: another root: %w without a sandbox", spec.Name, errors.ErrUnsupported)
+	}
 	channels, err := sandbox.NewChannels()
 	if err != nil {
 		return nil, err

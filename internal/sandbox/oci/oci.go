@@ -144,6 +144,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		Level: "OCI runtime " + d.cfg.Runtime + ", namespaces, read-only view, no privileges, seccomp allow-list, own user per sandbox",
 		Lacks: []string{
 			"booted workers, copies of them, and freezing (every cold start is a whole one): use --sandbox=native",
+			"functions of custom images: use --sandbox=native",
 			"the end of sandboxes with the server's own sudden death (they end at its next start): stop hanshu, do not kill it",
 		},
 	}
@@ -174,6 +175,9 @@ func (d *Driver) Close() error {
 
 // Start implements sandbox.Driver.
 func (d *Driver) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+	if spec.Root != "" || spec.UID != 0 && spec.UID != innerID || spec.GID != 0 && spec.GID != innerID {
+		return nil, fmt.Errorf("start sandbox %s: a root or a user of its own: %w", spec.Name, errors.ErrUnsupported)
+	}
 	for _, m := range spec.Mounts {
 		if real, err := filepath.EvalSymlinks(m.Source); err != nil || d.cfg.Private != "" && holds(real, d.cfg.Private) {
 			return nil, fmt.Errorf("start sandbox %s: %s cannot be shown", spec.Name, m.Source)

@@ -33,6 +33,7 @@ func runShared(t *testing.T, d sandbox.Driver, newDriver func(t *testing.T) sand
 	t.Run("control socket and exit code", func(t *testing.T) { testControl(t, d) })
 	t.Run("output pipe", func(t *testing.T) { testOutput(t, d) })
 	t.Run("mounts", func(t *testing.T) { testMounts(t, d) })
+	t.Run("root of its own", func(t *testing.T) { testRoot(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
 	t.Run("freeze", func(t *testing.T) { testFreeze(t, d) })
 	t.Run("attach", func(t *testing.T) { testAttach(t, d) })

@@ -91,6 +91,13 @@ type copier struct {
 	template sandbox.Template
 }
 
+// Capabilities are the driver's, but a copy has the root of its template.
+func (c *copier) Capabilities() sandbox.Capabilities {
+	all := c.Driver.Capabilities()
+	all.Root = false
+	return all
+}
+
 func (c *copier) Start(ctx context.Context, s sandbox.Spec) (sandbox.Instance, error) {
 	return c.become(ctx, s, map[string]any{"command": s.Command, "env": s.Env, "dir": s.Dir})
 }

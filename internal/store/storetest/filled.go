@@ -36,6 +36,9 @@ func fill(v reflect.Value, number *int) {
 		for i := range v.NumField() {
 			fill(v.Field(i), number)
 		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), number)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fill(v.Index(0), number)

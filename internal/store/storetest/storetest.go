@@ -43,6 +43,21 @@ func Run(t *testing.T, fresh Fresh) {
 		{"reopening finds everything", testReopen},
 		{"several servers open an empty database", testOpenTogether},
 		{"cancelled context", testCancelled},
+		{"jobs: life", testJobLife},
+		{"jobs: accepted once", testJobDedup},
+		{"jobs: times and heads", testJobTimes},
+		{"jobs: cancel", testJobCancel},
+		{"jobs: redrive", testJobRedrive},
+		{"jobs: restart", testJobRestart},
+		{"jobs: listing", testJobListing},
+		{"jobs: forgetting", testJobForget},
+		{"jobs: random operations keep the books", testJobModel},
+		{"async configs and settings", testAsyncConfigs},
+		{"triggers", testTriggers},
+		{"updates of triggers", testTriggerUpdates},
+		{"triggers go with their functions", testTriggersGoWithFunctions},
+		{"changes of triggers in order", testTriggerChanges},
+		{"concurrent changes of triggers", testTriggerRace},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}

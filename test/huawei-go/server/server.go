@@ -34,6 +34,7 @@ type Server struct {
 	Password  string `json:"password"`
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
+	DataDir   string `json:"-"`
 }
 
 // binary is the program under test: $HANSHU_BIN, or bin/hanshu of the repository.
@@ -55,8 +56,8 @@ func binary(t testing.TB) string {
 }
 
 // Start starts a server on a free port with a data directory of its own, waits until it is ready, and stops it when the
-// test ends. What it printed is shown when the test failed.
-func Start(t testing.TB) *Server {
+// test ends. What it printed is shown when the test failed. args are further flags of `hanshu serve`.
+func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -65,7 +66,7 @@ func Start(t testing.TB) *Server {
 
 	dir := filepath.Join(t.TempDir(), "data")
 	var out output
-	cmd := exec.Command(binary(t), "serve", "--listen", address, "--data-dir", dir)
+	cmd := exec.Command(binary(t), append([]string{"serve", "--listen", address, "--data-dir", dir}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	require.NoError(t, cmd.Start())
 	done := make(chan struct{})
@@ -82,7 +83,7 @@ func Start(t testing.TB) *Server {
 	await(t, "http://"+address+"/healthz", done, &out)
 	text, err := os.ReadFile(filepath.Join(dir, "admin.json"))
 	require.NoError(t, err)
-	s := &Server{}
+	s := &Server{DataDir: dir}
 	require.NoError(t, json.Unmarshal(text, s))
 	return s
 }

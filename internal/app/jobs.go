@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"path"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/api/admin"
+	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
+	"github.com/hanshu-faas/hanshu/internal/control"
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/fetch"
+	"github.com/hanshu-faas/hanshu/internal/invoke"
+	"github.com/hanshu-faas/hanshu/internal/queue"
+	"github.com/hanshu-faas/hanshu/internal/store"
+)
+
+// withJobs adds to the admin face what it shows of the queue.
+func (s *Server) withJobs(c admin.Config, jobs *queue.Queue, list *store.DB, async *control.AsyncConfigs) admin.Config {
+	c.Jobs, c.JobList, c.Webhooks = jobs, list, async
+	return c
+}
+
+// jobInvoker runs jobs as calls.
+type jobInvoker struct{ invoker *invoke.Invoker }
+
+func (i jobInvoker) Invoke(ctx context.Context, job faas.Job) (*faas.Result, error) {
+	key := job.Key
+	if job.Alias != "" {
+		key.Version = ""
+	}
+	return i.invoker.Invoke(ctx, invoke.Request{Key: key, Alias: job.Alias, Call: faas.Invocation{
+		ID: job.ID, Source: job.Source, Event: job.Event, MemoryMB: job.MemoryMB, Alias: job.Alias, Kill: ctx.Done(),
+	}})
+}
+
+// jobPolicies adds to the settings for asynchronous calls what their functions allow.
+type jobPolicies struct {
+	*control.AsyncConfigs
+	functions *store.DB
+}
+
+// Limit is that of the function's Latest version.
+func (p jobPolicies) Limit(ctx context.Context, key faas.FunctionKey) (int, error) {
+	key.Version = faas.Latest
+	f, err := p.functions.Function(ctx, key)
+	if err != nil || f.Spec.MaxInstances == faas.Unlimited {
+		return faas.Unlimited, err
+	}
+	return f.Spec.MaxInstances * f.Spec.RequestsPer, nil
+}
+
+// deliverer takes records out of the platform: into a bucket, or to the webhook that stands in for a topic or stream.
+type deliverer struct {
+	fetcher *fetch.Fetcher
+	configs *control.AsyncConfigs
+}
+
+func (d deliverer) Deliver(ctx context.Context, job faas.Job) error {
+	to := job.Target
+	if to.Kind == faas.DestinationBucket {
+		var expires time.Time
+		if to.Days > 0 {
+			expires = time.Now().AddDate(0, 0, to.Days)
+		}
+		return d.fetcher.Put(ctx, to.Name, path.Join(to.Prefix, job.Key.Package, job.Key.Name, job.Parent+".json"), job.Event, expires)
+	}
+	url, secret, err := d.configs.Webhook(ctx, job.Key.Project, to.Kind)
+	if err != nil {
+		return err
+	}
+	return d.fetcher.Post(ctx, url, map[string]string{
+		"X-Hanshu-Delivery": job.ID, "X-Hanshu-Kind": string(to.Kind), "X-Hanshu-Name": to.Name,
+	}, secret, job.Event)
+}
+
+// record writes the outcome of a call as the dialect of its destination has it.
+func record(region string) func(queue.Outcome) []byte {
+	return func(o queue.Outcome) []byte {
+		return functiongraph.AsyncRecord(region, functiongraph.AsyncEnd{Job: o.Job, Code: o.Code, Message: o.Message, Result: o.Result, At: o.At})
+	}
+}

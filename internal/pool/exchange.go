@@ -1,0 +1,259 @@
+package pool
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+)
+
+// Exchange leases an instance that serves HTTP to talk. See invoke.Runner.
+//
+// The instance is talk's alone for that time; where instances take several calls, so that they take several exchanges, it is
+// the lease that says so.
+func (p *Pool) Exchange(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error) {
+	rt, err := p.cfg.Runtimes.Resolve(f.Spec.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	if !rt.Language.HTTP {
+		return nil, faas.Errorf(faas.CodeUnsupported, "runtime", "a function of runtime %s takes events: it does not serve HTTP", f.Spec.Runtime)
+	}
+	res, err := p.run(ctx, f, call, talk)
+	if err == nil && res.Failure != nil && res.Failure.Code == faas.CodeCancelled {
+		return nil, faas.Errorf(faas.CodeCancelled, "", "%s", res.Failure.Message)
+	}
+	return res, err
+}
+
+// backend is an instance as talk sees it.
+type backend struct {
+	in     *instance
+	header map[string]string
+}
+
+func (b backend) ID() string                                 { return "instance-" + strconv.FormatInt(b.in.number, 10) }
+func (b backend) Header() map[string]string                  { return b.header }
+func (b backend) Dial(ctx context.Context) (net.Conn, error) { return b.in.dial(ctx) }
+
+// exchange has talk speak with the instance, for as long as a call of it may take.
+func (in *instance) exchange(ctx context.Context, f *faas.Function, c faas.Invocation, talk func(faas.Backend) error) (*faas.Result, liveness) {
+	if in.gone() {
+		res := &faas.Result{Failure: in.fate(io.EOF)}
+		in.report(res)
+		return res, untouched
+	}
+	in.output.wake()
+	begun := time.Now()
+	late := time.AfterFunc(f.Spec.Timeout, in.box.Kill)
+	err := talk(backend{in, in.header(f, c.ID)})
+	inTime := late.Stop()
+	res, state := &faas.Result{Run: time.Since(begun)}, alive
+	switch {
+	case !inTime:
+		<-in.box.Done()
+		res.Failure, state = timedOut("the function", f.Spec.Timeout), ended
+	case err == nil:
+	case ctx.Err() != nil:
+		res.Failure = &faas.Failure{Code: faas.CodeCancelled, Message: "the caller went away before the answer was complete"}
+	case in.goneSoon():
+		res.Failure, state = in.fate(io.EOF), ended
+	default:
+		res.Failure = &faas.Failure{Code: faas.CodeException, Type: "ConnectionError", Message: firstBytes(err.Error(), maxMessage)}
+	}
+	if state == alive && in.gone() {
+		state = ended
+	}
+	in.report(res)
+	return res, state
+}
+
+func (in *instance) header(f *faas.Function, requestID string) map[string]string {
+	return faas.CallHeader(in.region, f.Project, f.Package, f.Name, f.Version, in.memoryMB, int(f.Spec.Timeout/time.Second), requestID)
+}
+
+// goneSoon waits a little for the end that a broken connection may be the first sign of.
+func (in *instance) goneSoon() bool {
+	select {
+	case <-in.box.Done():
+		return true
+	case <-time.After(exitGrace):
+		return false
+	}
+}
+
+// dialLimit is longer than a worker tries to connect.
+const dialLimit = 15 * time.Second
+
+// dial asks the worker for a connection to the function. It may be called at any time, and by several: a client may dial ahead.
+func (in *instance) dial(ctx context.Context) (net.Conn, error) {
+	in.turn.Lock()
+	defer in.turn.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	defer in.gifts.discard()
+	in.seq++
+	_ = in.conn.SetDeadline(time.Now().Add(dialLimit))
+	_, err := in.conn.Write(lang.AppendFrame(nil, lang.Frame{Type: lang.FrameDial, Seq: in.seq}))
+	var frame lang.Frame
+	if err == nil {
+		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
+	}
+	switch {
+	case err != nil:
+		in.box.Kill()
+		return nil, fmt.Errorf("connect to the function: %w", err)
+	case frame.Seq == in.seq && frame.Type == lang.FrameDialed:
+		conn, err := in.gifts.take()
+		if err != nil {
+			in.box.Kill()
+			return nil, fmt.Errorf("connect to the function: %w", err)
+		}
+		return in.callers.add(conn)
+	case frame.Seq == in.seq && frame.Type == lang.FrameFailed:
+		_, failure, err := frame.Failure()
+		return nil, errors.Join(err, errors.New(failure.Message))
+	}
+	in.box.Kill()
+	return nil, fmt.Errorf("connect to the function: %w", errUnexpected)
+}
+
+// openReader makes the reader of frames. Plain reads lose descriptors, which is right where none are expected.
+func (in *instance) openReader(gifts bool) {
+	var from io.Reader = in.conn
+	if socket, ok := in.conn.(*net.UnixConn); ok && gifts {
+		in.gifts = &giftReader{socket: socket, fd: -1}
+		from = in.gifts
+	}
+	in.reader = bufio.NewReaderSize(from, 4<<10)
+}
+
+// giftReader reads a socket over which descriptors come, one at most for each frame. It has one reader at a time.
+type giftReader struct {
+	socket *net.UnixConn
+	oob    [32]byte // room for more than one, so that they are seen
+	fd     int      // that has come and was not taken; -1 for none
+}
+
+var errGift = errors.New("a descriptor that was not asked for")
+
+func (r *giftReader) Read(p []byte) (int, error) {
+	n, oobn, flags, _, err := r.socket.ReadMsgUnix(p, r.oob[:]) // sets close-on-exec
+	if oobn == 0 || err != nil {
+		return max(n, 0), err // -1 is an error's
+	}
+	fds := rights(r.oob[:oobn])
+	if len(fds) != 1 || r.fd >= 0 || flags&syscall.MSG_CTRUNC != 0 {
+		for _, fd := range fds {
+			syscall.Close(fd)
+		}
+		return 0, errGift
+	}
+	r.fd = fds[0]
+	return n, nil
+}
+
+// rights gives the descriptors in control messages.
+func rights(oob []byte) []int {
+	messages, err := syscall.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var all []int
+	for i := range messages {
+		if fds, err := syscall.ParseUnixRights(&messages[i]); err == nil {
+			all = append(all, fds...)
+		}
+	}
+	return all
+}
+
+// take makes a connection of the descriptor that has come. It must be one end of a TCP connection.
+func (r *giftReader) take() (*net.TCPConn, error) {
+	if r == nil || r.fd < 0 {
+		return nil, errors.New("no connection has come")
+	}
+	file := os.NewFile(uintptr(r.fd), "connection")
+	r.fd = -1
+	defer file.Close() // FileConn has a copy of its own
+	kind, err := syscall.GetsockoptInt(int(file.Fd()), syscall.SOL_SOCKET, syscall.SO_TYPE)
+	if err != nil || kind != syscall.SOCK_STREAM {
+		return nil, errGift
+	}
+	if _, err := syscall.Getpeername(int(file.Fd())); err != nil {
+		return nil, errGift // it listens, or leads nowhere
+	}
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return tcp, nil
+	}
+	conn.Close()
+	return nil, errGift
+}
+
+// discard closes what has come and was not taken.
+func (r *giftReader) discard() {
+	if r != nil && r.fd >= 0 {
+		syscall.Close(r.fd)
+		r.fd = -1
+	}
+}
+
+// connections are those to one instance that are open. They end with it: whoever has one may keep it beyond a call.
+type connections struct {
+	mu     sync.Mutex
+	open   map[*caller]struct{}
+	closed bool
+}
+
+// caller is one connection.
+type caller struct {
+	*net.TCPConn
+	all *connections
+}
+
+func (c *connections) add(conn *net.TCPConn) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		conn.Close()
+		return nil, errors.New("connect to the function: its instance has ended")
+	}
+	one := &caller{TCPConn: conn, all: c}
+	if c.open == nil {
+		c.open = map[*caller]struct{}{}
+	}
+	c.open[one] = struct{}{}
+	return one, nil
+}
+
+func (c *caller) Close() error {
+	c.all.mu.Lock()
+	delete(c.all.open, c)
+	c.all.mu.Unlock()
+	return c.TCPConn.Close()
+}
+
+func (c *connections) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for one := range c.open {
+		one.TCPConn.Close()
+	}
+	c.open = nil
+}

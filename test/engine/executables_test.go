@@ -1,0 +1,129 @@
+//go:build linux
+
+package engine
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// executable builds the example function of the language suite, once for all tests.
+var executable = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "hanshu-engine-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "function")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "../../internal/lang/langtest/testdata/function")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		return said, err
+	}
+	return os.ReadFile(out)
+})
+
+// modeless is a zip as it is made on systems without modes.
+func modeless(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	f, err := w.Create(name)
+	require.NoError(t, err)
+	_, err = f.Write(content)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+// nodeSite is a web server as customers write one.
+const nodeSite = `#!/usr/bin/env node
+require('http').createServer((req, res) => {
+  let body = '';
+  req.on('data', (part) => { body += part; });
+  req.on('end', () => { console.log('asked for', req.url); res.setHeader('X-Id', req.headers['x-cff-request-id']); res.end('node got ' + body); });
+}).listen(8000, '127.0.0.1');
+`
+
+func TestExecutables(t *testing.T) {
+	t.Parallel()
+	testExecutables(t, newPlace(t, 0).start(t))
+}
+
+func TestExecutablesAsOrdinaryUser(t *testing.T) {
+	t.Parallel()
+	asNobody(t)
+	testExecutables(t, newPlace(t, nobody).start(t))
+}
+
+func testExecutables(t *testing.T, h *host) {
+	program, err := executable()
+	require.NoError(t, err, "%s", program)
+	make := func(name, runtime, handler string, pkg []byte) answer {
+		request := h.request(function{name: name, timeout: 3})
+		withZip(pkg)(request)
+		request["runtime"], request["handler"] = runtime, handler
+		a, err := h.post(t.Context(), request)
+		require.NoError(t, err)
+		return a
+	}
+	call := func(name, event string) answer {
+		a, err := h.invoke(t.Context(), name, []byte(event))
+		require.NoError(t, err)
+		return a
+	}
+	for _, c := range []struct{ name, runtime, handler string }{{"go", "Go1.x", "main"}, {"custom", "Custom", "bootstrap"}, {"http", "http", "bootstrap"}} {
+		require.Equal(t, http.StatusOK, make(c.name, c.runtime, c.handler, modeless(t, c.handler, program)).status)
+		output := func(event string) string {
+			a := call(c.name, event)
+			require.Equal(t, http.StatusOK, a.status, "%s: %s", c.runtime, a.body)
+			if c.runtime != "http" {
+				return string(a.body)
+			}
+			var answer struct{ Body string }
+			require.NoError(t, json.Unmarshal(a.body, &answer))
+			return answer.Body
+		}
+		require.JSONEq(t, `{"a":"é"}`, output(`{"a":"é"}`))
+		require.NotContains(t, output(`{"Do":"parent"}`), "true", "the function can look into its worker")
+		require.JSONEq(t, `[]`, output(`{"Do":"descriptors"}`))
+		for _, f := range []struct{ event, kind, says string }{
+			{`{"Do":"exit","N":3}`, runtimeExit, "exited with code 3"},
+			{`{"Do":"kill"}`, runtimeExit, "ended by a signal: killed"},
+			{`{"Do":"alloc","N":1000}`, outOfMemory, "more memory than its 256 MB"},
+			{`{"Do":"sleep","N":60000}`, timedOut, "did not finish within 3 seconds"},
+		} {
+			a := call(c.name, f.event)
+			require.Equal(t, http.StatusInternalServerError, a.status, "%s %s: %s", c.runtime, f.event, a.body)
+			require.Equal(t, f.kind, a.failure(t).Type, "%s %s: %s", c.runtime, f.event, a.body)
+			require.Contains(t, a.failure(t).Message, f.says)
+			require.Equal(t, "1", output("1"))
+		}
+		big := `"` + strings.Repeat("x", 5<<20) + `"`
+		require.True(t, big == output(big))
+	}
+
+	require.Equal(t, http.StatusOK, make("node", "http", "bootstrap", modeless(t, "bootstrap", []byte(nodeSite))).status)
+	a := call("node", `{"httpMethod":"POST","path":"/page","body":"words"}`)
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	require.Contains(t, string(a.body), "node got words")
+
+	for _, c := range []struct{ runtime, handler, says string }{
+		{"Custom", "index.handler", "must be bootstrap"}, {"http", "index.handler", "must be bootstrap"}, {"Go1.x", "../main", "must name the executable"},
+		{"Go1.8", "plugin.Handler", "Go1.8 is not available"},
+	} {
+		a := make("refused", c.runtime, c.handler, modeless(t, "bootstrap", program))
+		require.Equal(t, http.StatusBadRequest, a.status, "%s", a.body)
+		require.Contains(t, string(a.body), c.says)
+	}
+}
