@@ -4,7 +4,8 @@
 #   test/deps.sh build    to build it: Go
 #   test/deps.sh run      to build it and to run functions: Python 3, Node.js, PHP
 #   test/deps.sh          to build and test everything: a C compiler for the race detector, PostgreSQL, RabbitMQ, mosquitto, npm,
-#                         strace, a Java compiler, Jython
+#                         strace, a Java compiler, Jython,
+#                         OCI runtimes
 #
 # On Debian and Ubuntu root installs what is missing; anyone else is told what to install. Go is never installed: the version
 # that go.mod asks for is newer than most distributions'.
@@ -38,6 +39,8 @@ if [ "$what" = test ]; then
     have jython || missing+=(jython)
     have strace || missing+=(strace)
     have "$(go env CC)" || missing+=(gcc libc6-dev)
+    have runc || [ -x /usr/sbin/runc ] || missing+=(runc)
+    have crun || missing+=(crun)
     have mosquitto || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
     have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)

@@ -29,6 +29,7 @@ same HANSHU_* variables and flags as those of serve.` + exitHelp(exitOK, exitFun
 			}
 			cfg.Listen, cfg.DataDir = cmp.Or(o.Listen, cfg.Listen), cmp.Or(o.DataDir, cfg.DataDir)
 			cfg.DB, cfg.Sandbox = cmp.Or(o.DB, cfg.DB), cmp.Or(o.Sandbox, cfg.Sandbox)
+			cfg.OCIRuntime = cmp.Or(o.OCIRuntime, cfg.OCIRuntime)
 			return runDoctor(cmd.Context(), c, cfg)
 		},
 	}
@@ -36,7 +37,8 @@ same HANSHU_* variables and flags as those of serve.` + exitHelp(exitOK, exitFun
 	flags.StringVar(&o.Listen, "listen", "", "address that the server will listen on")
 	flags.StringVar(&o.DataDir, "data-dir", "", "its data directory")
 	flags.StringVar(&o.DB, "db", "", "its database, as postgres://...; SQLite by default")
-	flags.StringVar(&o.Sandbox, "sandbox", "", "kind of sandbox: auto, native or none")
+	flags.StringVar(&o.Sandbox, "sandbox", "", "kind of sandbox: auto, native, oci or none")
+	flags.StringVar(&o.OCIRuntime, "oci-runtime", "", "with --sandbox=oci: path of the OCI runtime")
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/sandbox/native"
 	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initbin"
 	"github.com/hanshu-faas/hanshu/internal/sandbox/none"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/oci"
 )
 
 // newDriver makes the driver that the configuration names; record is the file that remembers where its groups are, "" for none. No level is taken below what was asked for: a host that gives
@@ -19,6 +20,11 @@ import (
 func newDriver(ctx context.Context, cfg config.Config, record string) (sandbox.Driver, error) {
 	if cfg.Sandbox == config.SandboxNone {
 		return none.New(), nil
+	}
+	if cfg.Sandbox == config.SandboxOCI {
+		token := hostToken(cfg.DataDir)
+		// The root of a sandbox must be able to walk there, which it could not below the data directory.
+		return oci.New(ctx, oci.Config{Runtime: cfg.OCIRuntime, Dir: "/run/hanshu-" + token, Private: cfg.DataDir, Token: token})
 	}
 	d, err := native.New(ctx, native.Config{Init: initbin.Binary(), Token: hostToken(cfg.DataDir), Private: cfg.DataDir, Record: record})
 	if err != nil {

@@ -34,7 +34,8 @@ type Config struct {
 	TimerZone     string // of cron expressions that name none
 	TimerMissed   string // MissedSkip, MissedOnce or MissedAll
 
-	Sandbox      string        // SandboxAuto, SandboxNative or SandboxNone
+	Sandbox      string        // SandboxAuto, SandboxNative, SandboxOCI or SandboxNone
+	OCIRuntime   string        // of SandboxOCI: the absolute path of runsc, runc, crun or another
 	MaxInstances int           // instances of all functions together
 	Prepared     int           // booted workers that wait for a function, of one interpreter, at most
 	IdleTimeout  time.Duration // after which an unused instance ends
@@ -76,6 +77,7 @@ type S3 struct {
 const (
 	SandboxAuto   = "auto"   // the best level the host gives; no start where it gives none
 	SandboxNative = "native" // by the kernel's own calls
+	SandboxOCI    = "oci"    // by OCIRuntime
 	SandboxNone   = "none"   // functions run unprotected
 )
 
@@ -134,7 +136,9 @@ func (c *Config) Validate() error {
 	check(slices.Contains([]string{MissedSkip, MissedOnce, MissedAll}, c.TimerMissed), "--timer-missed: %q must be skip, once or all", c.TimerMissed)
 	check(c.DataDir != "", "--data-dir: is empty, and HOME names no place for it")
 	check(regionName.MatchString(c.Region), "--region: %q must be lower-case letters, digits and '-', starting with a letter, at most 63", c.Region)
-	check(slices.Contains([]string{SandboxAuto, SandboxNative, SandboxNone}, c.Sandbox), "--sandbox: %q must be auto, native or none", c.Sandbox)
+	check(slices.Contains([]string{SandboxAuto, SandboxNative, SandboxOCI, SandboxNone}, c.Sandbox), "--sandbox: %q must be auto, native, oci or none", c.Sandbox)
+	check(c.Sandbox != SandboxOCI || filepath.IsAbs(c.OCIRuntime), "--oci-runtime: %q must be the absolute path of an OCI runtime, which --sandbox=oci needs", c.OCIRuntime)
+	check(c.Sandbox == SandboxOCI || c.OCIRuntime == "", "--oci-runtime: needs --sandbox=oci")
 	check(c.MaxInstances >= 1 && c.MaxInstances <= 100_000, "--max-instances: %d must be 1 to 100000", c.MaxInstances)
 	check(c.Prepared >= 0 && c.Prepared <= 1000, "--prepared: %d must be 0 to 1000", c.Prepared)
 	check(c.IdleTimeout >= time.Second && c.IdleTimeout <= 24*time.Hour, "--idle-timeout: %v must be 1s to 24h", c.IdleTimeout)

@@ -82,7 +82,7 @@ func (in *instance) Attach(m sandbox.Mount, memoryBytes, tmpBytes int64) error {
 	if err := errors.Join(in.group.endPatience(), in.group.setMemory(memoryBytes)); err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
-	tree, err := cloneTree(m.Source)
+	tree, err := cloneTree(m.Source, d.mountAttributes())
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
 )
 
 // instance is one sandbox. Its init is the first process of a pid namespace: when that ends, the kernel ends the rest.
@@ -37,9 +38,16 @@ type instance struct {
 func (in *instance) Control() net.Conn         { return in.channels.Control }
 func (in *instance) Output() *os.File          { return in.channels.Output }
 func (in *instance) Path(inside string) string { return inside }
-func (in *instance) SetCPU(millis int) error   { return in.group.setCPU(millis) }
 func (in *instance) Done() <-chan struct{}     { return in.done }
 func (in *instance) Exit() sandbox.Exit        { return in.exit }
+
+// SetCPU implements sandbox.Instance.
+func (in *instance) SetCPU(millis int) error {
+	if in.driver.lacks(initspec.ProcessorTime) {
+		return nil
+	}
+	return in.group.setCPU(millis)
+}
 
 // Freeze implements sandbox.Instance.
 func (in *instance) Freeze() error { return in.group.freeze("1") }

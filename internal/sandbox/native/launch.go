@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
 )
 
 // startRequest asks the launcher for one process.
@@ -70,20 +72,24 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 		users, flags = append(one(in.uid, templateUID), syscall.SysProcIDMap{ContainerID: firstUID, HostID: firstUID, Size: maxSlots}), templateNamespaces
 		people, caps = users, slices.Concat(initCaps, []uintptr{unix.CAP_SETUID, unix.CAP_SETGID})
 	case d.privileged:
-		users, people = one(in.uid, firstUID+in.slot), one(in.gid, firstUID+in.slot)
+		user := d.userOf(in.slot)
+		users, people = one(in.uid, user), one(in.gid, user)
 		if err := in.ownOutput(); err != nil {
 			return nil, err
 		}
 	}
 	sys := &syscall.SysProcAttr{
-		Cloneflags:                 flags,
+		Cloneflags:                 d.namespaces(flags),
 		UidMappings:                users,
 		GidMappings:                people,
 		Credential:                 &syscall.Credential{Uid: uint32(in.uid), Gid: uint32(in.gid), NoSetGroups: !d.privileged},
 		AmbientCaps:                caps,
-		Setsid:                     true,
+		Setsid:                     !d.lacks(initspec.OwnSession),
 		GidMappingsEnableSetgroups: d.privileged,
 		PidFD:                      &in.pidfd,
+	}
+	if sys.Cloneflags&unix.CLONE_NEWUSER == 0 {
+		sys.UidMappings, sys.GidMappings = nil, nil
 	}
 	if in.group.dir != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(in.group.dir.Fd())
@@ -96,7 +102,7 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 	}
 	r := <-reply
 	if r.err == nil && !in.template {
-		sacrifice(r.process.Pid)
+		d.sacrifice(r.process.Pid)
 	}
 	return r.process, r.err
 }
@@ -108,12 +114,16 @@ func one(inner, host int) []syscall.SysProcIDMap {
 
 // ownOutput gives the output pipe to the sandbox's user, so that what a function opens by name (/dev/stdout) is its own.
 func (in *instance) ownOutput() error {
-	return in.channels.InnerOutput.Chown(firstUID+in.slot, firstUID+in.slot)
+	user := in.driver.userOf(in.slot)
+	return in.channels.InnerOutput.Chown(user, user)
 }
 
 // sacrifice has the kernel choose a sandbox before anyone else when the host runs out of memory. What a
 // server with CAP_SYS_RESOURCE sets here the sandbox cannot lower, even where the server itself may go lower. It is a
 // preference: a process that has ended, or a kernel that refuses, changes nothing.
-func sacrifice(pid int) {
+func (d *Driver) sacrifice(pid int) {
+	if d.lacks(initspec.FirstToGo) {
+		return
+	}
 	_ = writeFile(path.Join("/proc", strconv.Itoa(pid), "oom_score_adj"), "500")
 }

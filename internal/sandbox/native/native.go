@@ -49,8 +49,10 @@ type Driver struct {
 	filter     []byte
 	initFD     int
 	groups     *groups
-	privileged bool // may map any user and clone mount trees
-	lacks      []string
+	privileged bool     // may map any user and clone mount trees
+	missing    []string // protections that this host does not give, for people
+	landlock   *initspec.Landlock
+	without    []string // guards left out, by tests only
 	freezes    bool
 
 	starts   chan startRequest
@@ -99,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	if !groups.has("memory") {
 		refused = hiding
 	}
-	filter, err := filterProgram(refused)
+	filter, err := filterProgram(refused, nil)
 	if err != nil {
 		groups.close()
 		return nil, errors.Join(err, unix.Close(initFD))
@@ -111,6 +113,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.lastCap = lastCapability()
+	d.landlock = landlock(landlockVersion())
 	if !d.groups.has("memory") {
 		d.watch = newMemoryWatch()
 	}
@@ -124,7 +127,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		err := d.probe(ctx)
 		if err == nil {
 			d.freezes = d.canFreeze()
-			d.lacks = d.missing()
+			d.missing = d.findMissing()
 			if privileged {
 				d.startAttacher()
 			}
@@ -201,8 +204,11 @@ func (d *Driver) canFreeze() bool {
 	return writeFile(filepath.Join(dir, "cgroup.freeze"), "1") == nil
 }
 
-func (d *Driver) missing() []string {
+func (d *Driver) findMissing() []string {
 	var lacks []string
+	if d.landlock == nil {
+		lacks = append(lacks, "Landlock, a second check of each path: run a kernel of 5.19 or newer with landlock among its security modules (lsm=)")
+	}
 	if !d.freezes {
 		lacks = append(lacks, "freezing of idle instances (they keep what they left running): mount a cgroup v2 tree that hanshu may write to")
 	}
@@ -231,9 +237,13 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 	if d.privileged {
 		who = "own user per sandbox"
 	}
+	paths := ""
+	if d.landlock != nil {
+		paths = "landlock, "
+	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Root: true, Lacks: d.lacks,
-		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + who + ", " + d.groups.level(),
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Root: true, Lacks: d.missing,
+		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + paths + who + ", " + d.groups.level(),
 	}
 }
 
@@ -344,7 +354,14 @@ func (d *Driver) forget(in *instance) {
 
 func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, launch launcherOf) error {
 	var err error
-	if in.group, err = d.groups.create(in.name, spec.MemoryBytes, spec.Processes); err != nil {
+	memory, processes := spec.MemoryBytes, spec.Processes
+	if d.lacks(initspec.MemoryLimit) {
+		memory = 0
+	}
+	if d.lacks(initspec.ProcessLimit) {
+		processes = 0
+	}
+	if in.group, err = d.groups.create(in.name, memory, processes); err != nil {
 		return err
 	}
 	channels, err := sandbox.NewChannels()
@@ -403,14 +420,16 @@ func awaitExec(ctx context.Context, status *os.File, steps []string) error {
 
 // launch assembles the specification and the descriptors and has the launcher start the init. It gives the status pipe.
 func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
-	ispec, err := d.view.initSpec(spec, d.filter)
+	ispec, err := d.view.initSpec(spec, d.tmpfsData(spec.TmpBytes), d.filter)
 	if err != nil {
 		return nil, err
 	}
+	ispec.Without = d.without
 	if in.template {
 		ispec.Keep = templateCaps // and no limits: what it gave up its copies could not have
 	} else {
-		ispec.Rlimits = rlimits(spec, d.groups)
+		ispec.Rlimits = d.rlimits(spec)
+		ispec.Landlock = d.landlock
 	}
 	ours, status, err := os.Pipe()
 	if err != nil {
@@ -428,7 +447,7 @@ func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
 		files = append(files, f)
 	}
 	if err == nil && d.privileged {
-		files, err = cloneTrees(&ispec, files)
+		files, err = cloneTrees(&ispec, files, d.mountAttributes())
 	}
 	var argument []byte
 	if err == nil {
@@ -447,12 +466,12 @@ func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
 
 // cloneTrees opens the folders that a sandbox's own user could not reach (below the data directory, below /root) as
 // detached read-only trees, which the init only has to put in place.
-func cloneTrees(s *initspec.Spec, files []*os.File) ([]*os.File, error) {
+func cloneTrees(s *initspec.Spec, files []*os.File, attributes uint64) ([]*os.File, error) {
 	for i, b := range s.Binds {
 		if b.Source == b.Target && underSystem(b.Source) {
 			continue
 		}
-		fd, err := cloneTree(b.Source)
+		fd, err := cloneTree(b.Source, attributes)
 		if err != nil {
 			return files, err
 		}
@@ -462,14 +481,14 @@ func cloneTrees(s *initspec.Spec, files []*os.File) ([]*os.File, error) {
 	return files, nil
 }
 
-// cloneTree gives a folder as a detached tree: read-only, without devices and set-user-id.
-func cloneTree(source string) (int, error) {
+// cloneTree gives a folder as a detached tree with mount attributes.
+func cloneTree(source string, attributes uint64) (int, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err != nil {
 		return -1, fmt.Errorf("show %s: %w", source, err)
 	}
 	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
-		Attr_set:    unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
+		Attr_set:    attributes,
 		Propagation: unix.MS_PRIVATE,
 	})
 	if err != nil {
@@ -480,7 +499,7 @@ func cloneTree(source string) (int, error) {
 }
 
 func underSystem(path string) bool {
-	for _, dir := range append([]string{"/etc"}, systemFolders...) {
+	for _, dir := range append([]string{"/etc"}, sandbox.SystemFolders()...) {
 		if path == dir || strings.HasPrefix(path, dir+"/") {
 			return true
 		}
@@ -488,14 +507,18 @@ func underSystem(path string) bool {
 	return false
 }
 
-func rlimits(spec sandbox.Spec, g *groups) []initspec.Rlimit {
-	limits := []initspec.Rlimit{
-		{Resource: unix.RLIMIT_CORE, Value: 0},
-		{Resource: unix.RLIMIT_NOFILE, Value: uint64(spec.Files)},
-		{Resource: unix.RLIMIT_MSGQUEUE, Value: 819200},
+func (d *Driver) rlimits(spec sandbox.Spec) []initspec.Rlimit {
+	var limits []initspec.Rlimit
+	add := func(guard string, resource int, value uint64) {
+		if !d.lacks(guard) {
+			limits = append(limits, initspec.Rlimit{Resource: resource, Value: value})
+		}
 	}
-	if !g.has("pids") {
-		limits = append(limits, initspec.Rlimit{Resource: unix.RLIMIT_NPROC, Value: uint64(spec.Processes)})
+	add(initspec.CoreLimit, unix.RLIMIT_CORE, 0)
+	add(initspec.FileLimit, unix.RLIMIT_NOFILE, uint64(spec.Files))
+	add(initspec.QueueLimit, unix.RLIMIT_MSGQUEUE, 819200)
+	if !d.groups.has("pids") {
+		add(initspec.ProcessLimit, unix.RLIMIT_NPROC, uint64(spec.Processes))
 	}
 	return limits
 }

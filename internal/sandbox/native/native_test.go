@@ -95,13 +95,14 @@ func TestSuiteAsOrdinaryUser(t *testing.T) {
 	program := filepath.Join(dir, "suite")
 	require.NoError(t, os.WriteFile(program, self, 0o755))
 	const nobody = 65534
-	suite := exec.Command(program, "-test.run=^(TestSuite|TestTemplateSuite)$", "-test.v")
+	suite := exec.Command(program, "-test.run=^(TestSuite|TestTemplateSuite|TestGuards)$", "-test.v")
 	suite.Dir = dir
 	suite.Env = []string{"PATH=/usr/bin:/bin", "TMPDIR=" + dir, initVariable + "=" + filepath.Join(dir, "init")}
 	suite.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	said, err := suite.CombinedOutput()
 	require.NoError(t, err, string(said))
 	require.Contains(t, string(said), "--- PASS: TestSuite/walls")
+	require.Contains(t, string(said), "--- PASS: TestGuards/fresh")
 }
 
 // TestGroupsOfAnotherPlaceAreRemoved: a server that was killed may be started again from another group, and still finds

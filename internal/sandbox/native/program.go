@@ -106,7 +106,7 @@ type cloneArgs struct {
 func (d *Driver) copyProgram(hello sandbox.TemplateHello, slot int, spec sandbox.Spec, plan fdPlan) *request {
 	r := &request{base: hello.Arena}
 	// The server is to be the parent: it reaps the sandbox, and its end is the sandbox's, not the template's.
-	clone := cloneArgs{Flags: namespaces | unix.CLONE_PARENT}
+	clone := cloneArgs{Flags: uint64(d.namespaces(namespaces)) | unix.CLONE_PARENT}
 	if hello.ThreadID != 0 {
 		clone.Flags |= unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
 		clone.ChildTID = hello.ThreadID
@@ -117,7 +117,10 @@ func (d *Driver) copyProgram(hello sandbox.TemplateHello, slot int, spec sandbox
 	}
 	args, _ := binary.Append(nil, binary.NativeEndian, clone)
 	r.head.Clone, r.head.CloneSize = r.put(args), uint64(len(args))
-	users := []byte(strconv.Itoa(innerID) + " " + strconv.Itoa(firstUID+slot) + " 1\n")
+	users := []byte(strconv.Itoa(innerID) + " " + strconv.Itoa(d.userOf(slot)) + " 1\n")
+	if d.lacks(initspec.UserNamespace) {
+		users = nil
+	}
 	r.head.UserMap, r.head.UserMapLen = r.put(users), uint64(len(users))
 	r.head.GroupMap, r.head.GroupMapLen = r.head.UserMap, r.head.UserMapLen
 
@@ -135,18 +138,26 @@ func (d *Driver) joinNamespaces(r *request, hello sandbox.TemplateHello, plan fd
 	if hello.Robust != 0 {
 		r.call("set list of locks", unix.SYS_SET_ROBUST_LIST, hello.Robust, hello.RobustLen)
 	}
-	r.call("lead session", unix.SYS_SETSID)
+	if !d.lacks(initspec.OwnSession) {
+		r.call("lead session", unix.SYS_SETSID)
+	}
 	zero := r.text("0")
 	for i := range plan.joins {
 		r.want(1, "join group", unix.SYS_WRITE, uint64(planJoins+i), zero, 1)
 	}
+	if !d.lacks(initspec.NetNamespace) {
+		raiseLoopback(r, plan)
+	}
+	r.want(1, "wait for users", unix.SYS_READ, uint64(plan.pipe()), r.words(0), 1)
+}
+
+func raiseLoopback(r *request, plan fdPlan) {
 	var lo [40]byte // struct ifreq: name, flags
 	copy(lo[:], "lo")
 	binary.NativeEndian.PutUint16(lo[16:], unix.IFF_UP|unix.IFF_RUNNING)
 	socket := uint64(plan.pipe() + 1) // the number that has just become free
 	r.call("open socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0)
 	r.call("raise loopback", unix.SYS_IOCTL, socket, unix.SIOCSIFFLAGS, r.at(lo[:]))
-	r.want(1, "wait for users", unix.SYS_READ, uint64(plan.pipe()), r.words(0), 1)
 }
 
 func (d *Driver) becomeUser(r *request) {
@@ -159,9 +170,15 @@ func (d *Driver) placeMounts(r *request, spec sandbox.Spec, plan fdPlan) {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV
 	tmpfs, proc := r.text("tmpfs"), r.text("proc")
 	for _, dir := range memoryFolders {
-		r.call("mount "+dir, unix.SYS_MOUNT, tmpfs, r.text(dir), tmpfs, flags, r.text(tmpfsData(spec.TmpBytes)))
+		r.call("mount "+dir, unix.SYS_MOUNT, tmpfs, r.text(dir), tmpfs, flags, r.text(d.tmpfsData(spec.TmpBytes)))
 	}
-	r.call("mount /proc", unix.SYS_MOUNT, proc, r.text("/proc"), proc, flags|unix.MS_NOEXEC, r.text("subset=pid"))
+	options := "subset=pid"
+	if d.lacks(initspec.ProcOfPIDs) {
+		options = ""
+	}
+	if !d.lacks(initspec.PIDNamespace) { // else what the template sees of the host's stays
+		r.call("mount /proc", unix.SYS_MOUNT, proc, r.text("/proc"), proc, flags|unix.MS_NOEXEC, r.text(options))
+	}
 	here, none := uint64(unix.AT_FDCWD&(1<<64-1)), r.text("")
 	for i, m := range spec.Mounts {
 		r.call("show "+m.Target, unix.SYS_MOVE_MOUNT, uint64(plan.treesFrom()+i), none, here, r.text(m.Target), unix.MOVE_MOUNT_F_EMPTY_PATH)
@@ -171,29 +188,43 @@ func (d *Driver) placeMounts(r *request, spec sandbox.Spec, plan fdPlan) {
 
 // limitSelf sets limits and leaves the descriptors of a fresh worker, but for the status pipe.
 func (d *Driver) limitSelf(r *request, spec sandbox.Spec) {
-	for _, l := range rlimits(spec, d.groups) {
+	for _, l := range d.rlimits(spec) {
 		r.call("set limits", unix.SYS_PRLIMIT64, 0, uint64(l.Resource), r.words(l.Value, l.Value), 0)
 	}
 	r.call("set mask", unix.SYS_UMASK, 0o022)
 	for _, to := range [][2]uint64{{planOutput, 1}, {planOutput, 2}, {planControl, initspec.FDControl}} {
 		r.call("place descriptors", unix.SYS_DUP3, to[0], to[1], 0)
 	}
+	if d.lacks(initspec.CloseAll) {
+		return
+	}
 	r.call("close descriptors", unix.SYS_CLOSE_RANGE, firstFD+1, uint64(^uint32(0)), 0)
 }
 
 // giveUpPrivileges is the init's dropPrivileges, tieToParent and installFilter. Closing the status pipe tells that all is done.
 func (d *Driver) giveUpPrivileges(r *request) {
-	for c := range d.lastCap + 1 {
-		r.call("drop capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uint64(c), 0, 0, 0)
+	if !d.lacks(initspec.BoundingSet) {
+		for c := range d.lastCap + 1 {
+			r.call("drop capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uint64(c), 0, 0, 0)
+		}
 	}
-	r.call("drop capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-	r.call("drop capabilities", unix.SYS_CAPSET, r.words(unix.LINUX_CAPABILITY_VERSION_3), r.words(0, 0, 0))
-	r.call("forbid privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if !d.lacks(initspec.Capabilities) {
+		r.call("drop capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+		r.call("drop capabilities", unix.SYS_CAPSET, r.words(unix.LINUX_CAPABILITY_VERSION_3), r.words(0, 0, 0))
+	}
+	if !d.lacks(initspec.NoPrivileges) {
+		r.call("forbid privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	}
 	// The change of user has taken both away: its own files in /proc, and the tie to the server.
 	r.call("own files in /proc", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
-	r.call("tie to parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL), 0, 0, 0)
+	if !d.lacks(initspec.TieToParent) {
+		r.call("tie to parent", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL), 0, 0, 0)
+	}
+	d.restrictPaths(r)
 	length := uint64(len(d.filter) / int(unsafe.Sizeof(unix.SockFilter{})))
 	const setModeFilter = 1
-	r.call("install filter", unix.SYS_SECCOMP, setModeFilter, 0, r.words(length, r.at(d.filter)))
+	if !d.lacks(initspec.Seccomp) {
+		r.call("install filter", unix.SYS_SECCOMP, setModeFilter, 0, r.words(length, r.at(d.filter)))
+	}
 	r.call("report", unix.SYS_CLOSE, firstFD)
 }

@@ -154,7 +154,7 @@ func (t *template) copy(in *instance, spec sandbox.Spec) (*os.File, error) {
 			break
 		}
 		var fd int
-		if fd, err = cloneTree(m.Source); err == nil {
+		if fd, err = cloneTree(m.Source, t.driver.mountAttributes()); err == nil {
 			tree := os.NewFile(uintptr(fd), m.Source)
 			own, files = append(own, tree), append(files, tree)
 		}
@@ -212,7 +212,7 @@ func (t *template) request(in *instance, message []byte, files []*os.File) error
 	if in.pidfd, err = unix.PidfdOpen(a.pid, 0); err != nil {
 		return fmt.Errorf("find copy: %w", err)
 	}
-	sacrifice(a.pid)
+	t.driver.sacrifice(a.pid)
 	return nil
 }
 

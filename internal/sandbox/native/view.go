@@ -17,24 +17,6 @@ import (
 // User and group inside every sandbox, as FunctionGraph's container functions have them (reference 5.6).
 const innerID = 1003
 
-// systemFolders are shown read-only as they are on the host: the interpreters and what they load.
-var systemFolders = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
-
-// systemFiles are the parts of /etc that interpreters need. Everything else of /etc stays outside.
-var systemFiles = []string{
-	"/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates.conf", "/etc/ld.so.cache",
-	"/etc/localtime", "/etc/mime.types", "/etc/protocols", "/etc/services",
-}
-
-// madeFiles are written for the sandbox.
-var madeFiles = [][2]string{
-	{"/etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\nfunction:x:1003:1003:function:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
-	{"/etc/group", "root:x:0:\nfunction:x:1003:\nnogroup:x:65534:\n"},
-	{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
-	{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
-	{"/etc/resolv.conf", ""},
-}
-
 // memoryFolders are the writable places, each a memory filesystem.
 var memoryFolders = [2]string{"/tmp", "/dev/shm"}
 
@@ -53,7 +35,7 @@ type view struct {
 // hostView looks at the host once. A folder that is a link there (/bin -> usr/bin) is the same link inside.
 func hostView() view {
 	var v view
-	for _, dir := range systemFolders {
+	for _, dir := range sandbox.SystemFolders() {
 		info, err := os.Lstat(dir)
 		if err != nil {
 			continue
@@ -66,7 +48,7 @@ func hostView() view {
 		}
 		v.binds = append(v.binds, initspec.Bind{Source: dir, Target: dir})
 	}
-	for _, path := range systemFiles {
+	for _, path := range sandbox.SystemFiles() {
 		real, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			continue
@@ -81,17 +63,16 @@ func hostView() view {
 
 // initSpec puts the common view, or that of a root of its own, and one Spec together. Mounts that the host view already shows
 // are left out.
-func (v view) initSpec(spec sandbox.Spec, filter []byte) (initspec.Spec, error) {
+func (v view) initSpec(spec sandbox.Spec, tmp string, filter []byte) (initspec.Spec, error) {
 	s := initspec.Spec{
 		Command: spec.Command, Env: spec.Env, Dir: spec.Dir, Host: "function", Devices: devices,
 		Tmp: []initspec.Tmpfs{
-			{Target: memoryFolders[0], Bytes: spec.TmpBytes, Mode: "1777"},
-			{Target: memoryFolders[1], Bytes: spec.TmpBytes, Mode: "1777"},
+			{Target: memoryFolders[0], Data: tmp}, {Target: memoryFolders[1], Data: tmp},
 		},
 		Folders: spec.Empty, Filter: filter,
 	}
 	if spec.Root == "" {
-		s.Binds, s.Links, s.Files = append([]initspec.Bind(nil), v.binds...), v.links, madeFiles
+		s.Binds, s.Links, s.Files = append([]initspec.Bind(nil), v.binds...), v.links, sandbox.MadeFiles()
 	} else if err := showRoot(&s, spec); err != nil {
 		return s, err
 	}
@@ -180,6 +161,13 @@ func shows(folder, path string) bool {
 }
 
 // tmpfsData are the mount options of a memory filesystem for a function.
-func tmpfsData(bytes int64) string {
-	return "mode=1777,size=" + strconv.FormatInt(bytes, 10) + ",nr_inodes=100000"
+func (d *Driver) tmpfsData(bytes int64) string {
+	data := "mode=1777"
+	if !d.lacks(initspec.TmpBytes) {
+		data += ",size=" + strconv.FormatInt(bytes, 10)
+	}
+	if !d.lacks(initspec.TmpNames) {
+		data += ",nr_inodes=100000"
+	}
+	return data
 }

@@ -117,6 +117,22 @@ func (c *copier) become(ctx context.Context, s sandbox.Spec, what map[string]any
 	return in, nil
 }
 
+// StartCopies starts a template. What it gives starts a copy that runs Python, its output in the instance's.
+// Where the template does not start, no copy does, and for the same reason.
+func StartCopies(t *testing.T, d sandbox.Driver) func(ctx context.Context, s sandbox.Spec, code string) (sandbox.Instance, error) {
+	made, err := d.(sandbox.Templater).Template(t.Context(), templateSpec(t))
+	c := &copier{d, made}
+	if err == nil {
+		t.Cleanup(made.Close)
+	}
+	return func(ctx context.Context, s sandbox.Spec, code string) (sandbox.Instance, error) {
+		if err != nil {
+			return nil, err
+		}
+		return c.become(ctx, s, map[string]any{"code": code})
+	}
+}
+
 // ask has a copy run Python that answers with one line on its control socket.
 func (c *copier) ask(t *testing.T, code string) (sandbox.Instance, string) {
 	t.Helper()

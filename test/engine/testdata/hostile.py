@@ -274,3 +274,106 @@ def do_spawn():
     """Shells that spawn shells."""
     subprocess.Popen(["/bin/sh", "-c", "f() { f | f & }; f"])
     time.sleep(600)
+
+
+def do_files():
+    held = []
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+
+
+def do_sparse():
+    """A file of a terabyte that holds a byte; then as much of it as there is."""
+    with open("/tmp/sparse", "wb", buffering=0) as f:
+        f.truncate(1 << 40)
+        f.seek((1 << 40) - 1)
+        f.write(b"x")
+        try:
+            os.posix_fallocate(f.fileno(), 0, 1 << 40)
+            return "got a terabyte"
+        except OSError:
+            return {"n": NUMBER[0]}
+
+
+def do_signal_others():
+    """Every process that there could be."""
+    reached = []
+    for pid in range(2, 1 << 16):
+        try:
+            os.kill(pid, signal.SIGKILL)
+            reached.append(pid)
+        except OSError:
+            pass
+    return reached
+
+
+def do_ask_kernel():
+    """System calls that lead out of a sandbox or have often been ways into the kernel; gives those that were let in."""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.uname().machine != "x86_64":
+        return []  # the numbers are those of this machine
+    calls = {
+        "ptrace": (101, 0, 0, 0, 0), "process_vm_readv": (310, 1, 0, 0, 0, 0, 0), "add_key": (248, b"user", b"k", b"v", 1, -3),
+        "keyctl": (250, 0, -3, 1), "userfaultfd": (323, 1), "io_uring": (425, 8, ctypes.create_string_buffer(120)), "bpf": (321, 0, 0, 0),
+        "perf": (298, 0, 0, -1, -1, 0), "unshare": (272, 0x10000000), "setns": (308, -1, 0), "mount": (165, b"x", b"/tmp", b"tmpfs", 0, 0),
+        "umount": (166, b"/proc", 2), "chroot": (161, b"/tmp"), "pivot_root": (155, b"/tmp", b"/tmp"), "open_tree": (428, -100, b"/", 1),
+        "move_mount": (429, -1, b"", -100, b"/tmp", 4), "fsopen": (430, b"tmpfs", 0), "mknod": (133, b"/tmp/d", 0o20666, 0x107),
+        "open_by_handle": (304, -1, 0, 0), "init_module": (175, 0, 0, b""), "kexec": (246, 0, 0, 0, 0), "reboot": (169, 0, 0, 0, 0),
+        "swapon": (167, b"/tmp/x", 0), "settime": (164, 0, 0), "syslog": (103, 3, 0, 0), "quotactl": (179, 0, 0, 0, 0), "sync": (162,),
+        "raw": (41, 2, 3, 1), "packet": (41, 17, 3, 0), "vsock": (41, 40, 5, 0), "pidfd_getfd": (438, -1, 0, 0),
+        "clone": (56, 0x10000000 | 17, 0, 0, 0, 0), "clone3": (435, ctypes.byref((ctypes.c_uint64 * 8)(0x10000000, 0, 0, 0, 17)), 64),
+        "untie": (157, 1, 0, 0, 0, 0),
+    }
+    let_in = []
+    for name, args in calls.items():
+        ctypes.set_errno(0)
+        r = libc.syscall(*[ctypes.c_long(a) if isinstance(a, int) else a for a in args])
+        if r == 0 and name.startswith("clone"):
+            os._exit(0)
+        if r >= 0 or ctypes.get_errno() not in (1, 38, 97):  # EPERM, ENOSYS, EAFNOSUPPORT: never looked at
+            let_in.append("%s: %d %s" % (name, r, os.strerror(ctypes.get_errno())))
+    pid = os.fork()
+    if pid == 0:  # a call of the x32 interface, for which a filter may end who makes it
+        os._exit(1 if libc.syscall(0x40000000 | 39) >= 0 else 0)
+    if os.waitpid(pid, 0)[1] >> 8 == 1:
+        let_in.append("x32")
+    return let_in
+
+
+def sequence():
+    """The number of the call that runs, from the worker's own frames."""
+    frame = sys._getframe()
+    while "seq" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals["seq"]
+
+
+def answer(seq, text):
+    return struct.pack(">IBBHI", 4 + len(text), 5, 0, 4, seq) + b"\0\0\0\0" + text
+
+
+def do_answer_twice():
+    os.write(control(), answer(sequence(), b'"forged"'))
+    return "honest"
+
+
+def do_answer_ahead():
+    """The answer to the next call, whoever makes it."""
+    os.write(control(), answer(sequence() + 1, b'"forged"'))
+    time.sleep(600)
+
+
+def do_exit_in_answer():
+    os.write(control(), answer(sequence(), b'"%s"' % (b"x" * 1000))[:500])
+    os._exit(0)
+
+
+def do_stop():
+    """Stops itself and everything it started. The first process of a pid namespace cannot be stopped from inside, its threads neither."""
+    for _ in range(8):
+        if os.fork() == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    os.kill(0, signal.SIGSTOP)
+    os.kill(-1, signal.SIGSTOP)
+    time.sleep(600)

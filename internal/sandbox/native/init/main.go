@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,12 +45,13 @@ func run() error {
 		do   func(*initspec.Spec) error
 	}{
 		{"join groups", joinGroups},
-		{"name host", func(s *initspec.Spec) error { return unix.Sethostname([]byte(s.Host)) }},
+		{"name host", nameHost},
 		{"raise loopback", raiseLoopback},
 		{"build view", buildView},
 		{"enter view", enterView},
 		{"set limits", setLimits},
 		{"drop privileges", dropPrivileges},
+		{"restrict paths", restrictPaths},
 		{"tie to parent", tieToParent},
 		{"install filter", installFilter},
 	}
@@ -75,8 +75,18 @@ func joinGroups(s *initspec.Spec) error {
 	return nil
 }
 
+func nameHost(s *initspec.Spec) error {
+	if s.Lacks(initspec.UTSNamespace) {
+		return nil
+	}
+	return unix.Sethostname([]byte(s.Host))
+}
+
 // raiseLoopback lets a function talk to itself on 127.0.0.1; there is no other interface.
-func raiseLoopback(*initspec.Spec) error {
+func raiseLoopback(s *initspec.Spec) error {
+	if s.Lacks(initspec.NetNamespace) {
+		return nil
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -97,14 +107,15 @@ func buildView(s *initspec.Spec) error {
 	// Detached trees must be opened before /tmp is covered, since a source may lie below it.
 	trees := make([]int, len(s.Binds))
 	for i, b := range s.Binds {
-		fd, err := openTree(b)
+		fd, err := openTree(s, b)
 		if err != nil {
 			return fmt.Errorf("show %s: %w", b.Source, err)
 		}
 		trees[i] = fd
 	}
 	proc := -1
-	if len(s.Keep) > 0 {
+	hostProc := len(s.Keep) > 0 || s.Lacks(initspec.PIDNamespace)
+	if hostProc {
 		var err error
 		if proc, err = unix.OpenTree(unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE); err != nil {
 			return fmt.Errorf("show /proc: %w", err)
@@ -148,33 +159,39 @@ func buildView(s *initspec.Spec) error {
 		if err := os.MkdirAll(root+t.Target, 0o755); err != nil {
 			return err
 		}
-		data := "mode=" + t.Mode + ",size=" + strconv.FormatInt(t.Bytes, 10) + ",nr_inodes=100000"
-		if err := unix.Mount("tmpfs", root+t.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
+		if err := unix.Mount("tmpfs", root+t.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, t.Data); err != nil {
 			return fmt.Errorf("mount %s: %w", t.Target, err)
 		}
 	}
 	if err := os.MkdirAll(root+"/proc", 0o555); err != nil {
 		return err
 	}
-	if len(s.Keep) > 0 {
+	if hostProc {
 		if err := unix.MoveMount(proc, "", unix.AT_FDCWD, root+"/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("show /proc: %w", err)
 		}
-		return protectRoot()
+		return protectRoot(s)
+	}
+	data := "subset=pid"
+	if s.Lacks(initspec.ProcOfPIDs) {
+		data = ""
 	}
 	// subset=pid leaves only the processes of this sandbox: no /proc/sys, no host-wide figures.
-	if err := unix.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "subset=pid"); err != nil {
+	if err := unix.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, data); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	return protectRoot()
+	return protectRoot(s)
 }
 
 // protectRoot makes the finished root read-only; what is mounted in it stays as it is.
-func protectRoot() error {
+func protectRoot(s *initspec.Spec) error {
+	if s.Lacks(initspec.ReadOnlyRoot) {
+		return nil
+	}
 	return unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
-func openTree(b initspec.Bind) (int, error) {
+func openTree(s *initspec.Spec, b initspec.Bind) (int, error) {
 	if b.FD != 0 {
 		return b.FD, nil
 	}
@@ -183,7 +200,7 @@ func openTree(b initspec.Bind) (int, error) {
 		return -1, err
 	}
 	return fd, unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
-		Attr_set:    unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
+		Attr_set:    s.MountAttributes(),
 		Propagation: unix.MS_PRIVATE,
 	})
 }
@@ -223,8 +240,10 @@ func enterView(s *initspec.Spec) error {
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return err
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return err
+	if !s.Lacks(initspec.OwnView) {
+		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+			return err
+		}
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
@@ -239,19 +258,36 @@ func setLimits(s *initspec.Spec) error {
 		}
 	}
 	unix.Umask(0o022)
+	if s.Lacks(initspec.CloseAll) && len(s.Keep) == 0 {
+		unix.CloseOnExec(initspec.FDStatus)
+		return nil
+	}
 	// Whatever else is open ends with exec; the control socket stays.
 	return unix.CloseRange(initspec.FDControl+1, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC)
 }
 
 func dropPrivileges(s *initspec.Spec) error {
 	for c := uintptr(0); c <= 63; c++ {
-		if slices.Contains(s.Keep, int(c)) {
+		if slices.Contains(s.Keep, int(c)) || s.Lacks(initspec.BoundingSet) {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
 			break // past the last capability of this kernel
 		}
 	}
+	if !s.Lacks(initspec.Capabilities) {
+		if err := setCapabilities(s); err != nil {
+			return err
+		}
+	}
+	if s.Lacks(initspec.NoPrivileges) {
+		return nil
+	}
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// setCapabilities leaves those that the command keeps.
+func setCapabilities(s *initspec.Spec) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return err
 	}
@@ -271,11 +307,42 @@ func dropPrivileges(s *initspec.Spec) error {
 			return err
 		}
 	}
-	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	return nil
+}
+
+// restrictPaths has the kernel check each path once more, beside the view.
+func restrictPaths(s *initspec.Spec) error {
+	if s.Landlock == nil || s.Lacks(initspec.PathRules) {
+		return nil
+	}
+	attributes := s.Landlock.Attributes
+	rules, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attributes[0])), uintptr(8*len(attributes)), 0)
+	if errno != 0 {
+		return errno
+	}
+	for _, r := range s.Landlock.Rules {
+		fd, err := unix.Open(r.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Path, err)
+		}
+		beneath := unix.LandlockPathBeneathAttr{Allowed_access: r.Rights, Parent_fd: int32(fd)}
+		_, _, errno := unix.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, rules, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&beneath)), 0, 0, 0)
+		if errno != 0 {
+			return fmt.Errorf("%s: %w", r.Path, errno)
+		}
+		unix.Close(fd)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0); errno != 0 {
+		return errno
+	}
+	return unix.Close(int(rules))
 }
 
 // tieToParent makes the kernel end this sandbox when the server ends, however it ends.
-func tieToParent(*initspec.Spec) error {
+func tieToParent(s *initspec.Spec) error {
+	if s.Lacks(initspec.TieToParent) {
+		return nil
+	}
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}
@@ -291,7 +358,7 @@ func tieToParent(*initspec.Spec) error {
 }
 
 func installFilter(s *initspec.Spec) error {
-	if len(s.Keep) > 0 {
+	if len(s.Keep) > 0 || s.Lacks(initspec.Seccomp) {
 		return nil // a template runs no foreign code; each copy of it installs the filter
 	}
 	if len(s.Filter) == 0 {

@@ -32,6 +32,10 @@ type Spec struct {
 	// sandboxes of copies of itself, so it must be allowed namespaces, and it sees the host's /proc, since the kernel gives
 	// a new /proc only to those who see one.
 	Keep []int
+
+	Landlock *Landlock // nil where the kernel has none, and for a template
+
+	Without []string // guards to leave out, for tests of the guards
 }
 
 // Bind shows Source (or, when FD is not 0, the detached tree behind that descriptor) at Target, read-only.
@@ -45,8 +49,19 @@ type Bind struct {
 // Tmpfs is a writable memory filesystem.
 type Tmpfs struct {
 	Target string
-	Bytes  int64
-	Mode   string // octal
+	Data   string // mount options
+}
+
+// Landlock is what the kernel's Landlock is told.
+type Landlock struct {
+	Attributes []uint64 // struct landlock_ruleset_attr, as far as this kernel knows it
+	Rules      []LandlockRule
+}
+
+// LandlockRule gives rights on everything beneath a path.
+type LandlockRule struct {
+	Path   string
+	Rights uint64
 }
 
 // Rlimit is one setrlimit call, soft and hard alike.
