@@ -89,7 +89,7 @@ func (t *template) read() {
 		var a sandbox.TemplateAnswer
 		err := binary.Read(t.conn, binary.NativeEndian, &a)
 		t.mu.Lock()
-		if err != nil {
+		if err != nil || len(t.waiting) == 0 { // it ended, or speaks out of turn
 			t.ended = true
 			for _, w := range t.waiting {
 				w <- copyAnswer{err: errTemplateGone}
