@@ -60,17 +60,17 @@ func Example(root string) lang.Load {
 // Run holds one install of a language to the suite, or to those of its cases that are named.
 func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 	bootstrap := Bootstrap(t, l)
-	run(t, l, bootstrap, func(t *testing.T) *Worker { return Start(t, l, in, bootstrap) }, only...)
+	run(t, l, bootstrap, func(t *testing.T, l *lang.Language) *Worker { return Start(t, l, in, bootstrap) }, only...)
 }
 
 // RunCopies holds the copies of a language's template to the suite.
 func RunCopies(t *testing.T, l *lang.Language, in lang.Install) {
 	bootstrap := Bootstrap(t, l)
 	m := newTemplate(t, l, in, bootstrap)
-	run(t, l, bootstrap, func(t *testing.T) *Worker { return start(t, m.copy(t)) })
+	run(t, l, bootstrap, func(t *testing.T, _ *lang.Language) *Worker { return start(t, m.copy(t)) })
 }
 
-func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *testing.T) *Worker, only ...string) {
+func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *testing.T, l *lang.Language) *Worker, only ...string) {
 	roots := map[int]string{} // by the place of the case
 	for i, c := range Cases() {
 		if files, ok := c.Sources[l.ID]; ok && (len(only) == 0 || slices.Contains(only, c.Name)) {
@@ -99,7 +99,7 @@ func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *t
 			if l.ID == "java" {
 				javaHandler(&load)
 			}
-			w := startWorker(t)
+			w := startWorker(t, l)
 			c.Check(t, w, w.Load(load))
 		})
 	}
