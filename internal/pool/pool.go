@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -174,6 +175,9 @@ func layDown(files fs.FS, dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
+	// A process that is born while a program is being written holds it open for a moment, and it could not be started then.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

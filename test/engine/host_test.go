@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,7 +63,10 @@ func newPlace(t *testing.T, user uint32, args ...string) *place {
 		p.Binary = filepath.Join(dir, "hanshu")
 		program, err := os.ReadFile(server.Binary(t))
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(p.Binary, program, 0o755))
+		syscall.ForkLock.RLock() // a process born meanwhile would hold the program open, which could not be started then
+		err = os.WriteFile(p.Binary, program, 0o755)
+		syscall.ForkLock.RUnlock()
+		require.NoError(t, err)
 	}
 	return p
 }

@@ -56,11 +56,19 @@ type Reply struct {
 func Bootstrap(t testing.TB, l *lang.Language) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), l.ID)
+	defer noForks()()
 	require.NoError(t, os.CopyFS(dir, l.Bootstrap))
 	if adaptor := filepath.Join(dir, lang.Adaptor); fileExists(adaptor) {
 		require.NoError(t, os.Chmod(adaptor, 0o755)) // embedded files have no modes
 	}
 	return dir
+}
+
+// noForks holds off the start of processes by this one until the answer is called: a process that is born while a program is
+// being written holds it open for writing for a moment, and it cannot be started then.
+func noForks() func() {
+	syscall.ForkLock.RLock()
+	return syscall.ForkLock.RUnlock
 }
 
 func fileExists(path string) bool {
@@ -72,6 +80,7 @@ func fileExists(path string) bool {
 func Write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
+	defer noForks()()
 	for name, text := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
