@@ -370,11 +370,13 @@ func (p *Pool) FunctionChanged(key faas.FunctionKey) {
 	}
 }
 
-// allGroups lists the groups; p.mu is held.
 // Instances counts those of a version, or of all versions where key.Version is "", that are up or starting; and how many of them
 // are reserved.
 func (p *Pool) Instances(key faas.FunctionKey) (all, reserved int) {
-	for _, g := range p.allGroups() {
+	p.mu.RLock()
+	groups := p.allGroups()
+	p.mu.RUnlock()
+	for _, g := range groups {
 		f := g.function
 		if f.Project != key.Project || f.Package != key.Package || f.Name != key.Name || key.Version != "" && f.Version != key.Version {
 			continue
@@ -387,6 +389,7 @@ func (p *Pool) Instances(key faas.FunctionKey) (all, reserved int) {
 	return all, reserved
 }
 
+// allGroups lists the groups; p.mu is held.
 func (p *Pool) allGroups() []*group {
 	all := make([]*group, 0, len(p.groups))
 	for _, g := range p.groups {
