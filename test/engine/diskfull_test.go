@@ -25,7 +25,7 @@ func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, 0, "--sandbox", "none")
 	require.NoError(t, os.MkdirAll(p.DataDir, 0o700))
-	if err := syscall.Mount("tmpfs", p.DataDir, "tmpfs", 0, "size=24m,mode=700"); err != nil {
+	if err := syscall.Mount("tmpfs", p.DataDir, "tmpfs", 0, "size=64m,mode=700"); err != nil {
 		need.Skip(t, "a small filesystem cannot be mounted: "+err.Error())
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(p.DataDir, syscall.MNT_DETACH)) })

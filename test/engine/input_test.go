@@ -101,7 +101,7 @@ func badRequests() []refused {
 		{"no code", with("func_code", map[string]string{"file": ""}), nil, 400, "FSS.1012", ""},
 		{"handler without a dot", with("handler", "handler"), nil, 400, "FSS.1003", ""},
 		{"unknown runtime", with("runtime", "COBOL85"), nil, 400, "FSS.1005", "COBOL85"},
-		{"runtime of another major", with("runtime", "Python2.7"), nil, 400, "FSS.1005", "Python"},
+		{"runtime of another major", with("runtime", "Node.js6.10"), nil, 400, "FSS.1005", "Node.js"},
 		{"memory between sizes", with("memory_size", 100), nil, 400, "FSS.1007", ""},
 		{"timeout of nothing", with("timeout", 0), nil, 400, "FSS.1008", ""},
 		{"name with a slash", with("func_name", "a/b"), nil, 400, "FSS.1002", ""},

@@ -66,7 +66,7 @@ exports.handler = async (event) => {
   return { n: event.n };
 };
 `} {
-		name := "together-" + strings.ToLower(strings.Trim(language, ".3js"))
+		name := "together-" + strings.ToLower(strings.TrimRight(language, ".0123456789js"))
 		h.createWith(t, function{name: name, runtime: language, source: source, timeout: 30},
 			map[string]any{"strategy_config": map[string]int{"concurrency": 1, "concurrent_num": 12}})
 		var calls sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -244,7 +245,7 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 		return gr, gr.createV2(memory, processes)
 	}
 	for c, dir := range g.v1 {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+		if err := makeGroup(filepath.Join(dir, name)); err != nil {
 			gr.remove()
 			return nil, fmt.Errorf("make %s group: %w", c, err)
 		}
@@ -267,7 +268,7 @@ func (gr *group) openBare() error {
 		return nil
 	}
 	dir := filepath.Join(gr.parent.bare, gr.name)
-	err := os.Mkdir(dir, 0o755)
+	err := makeGroup(dir)
 	if err == nil {
 		gr.dir, err = os.Open(dir)
 	}
@@ -302,7 +303,7 @@ func (g *groups) freezer() string {
 
 func (gr *group) createV2(memory int64, processes int) error {
 	dir := filepath.Join(gr.parent.v2, gr.name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := makeGroup(dir); err != nil {
 		return fmt.Errorf("make group: %w", err)
 	}
 	err := gr.setMemory(memory)
@@ -473,6 +474,16 @@ func (gr *group) write(controller, file, value string) error {
 	return writeFile(filepath.Join(gr.parent.v1[controller], gr.name, file), value)
 }
 
+// makeGroup makes a group. One that is there is left of an earlier sandbox, whose last process was let go of too late.
+func makeGroup(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		removeTree(dir)
+		err = os.Mkdir(dir, 0o755)
+	}
+	return err
+}
+
 // removeTree ends what still runs below dir and removes the groups, innermost first.
 func removeTree(dir string) {
 	children, _ := os.ReadDir(dir)
@@ -486,6 +497,9 @@ func removeTree(dir string) {
 			return
 		}
 		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if len(data) == 0 {
+			time.Sleep(5 * time.Millisecond) // what has ended is listed no more, and the kernel has yet to let go of it
+		}
 		for _, field := range strings.Fields(string(data)) {
 			if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
 				awaitEnd(pid)

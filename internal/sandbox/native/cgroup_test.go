@@ -34,3 +34,12 @@ func TestPrepareV2(t *testing.T) {
 	require.Equal(t, []string{"memory", "pids"}, has)
 	require.False(t, g.has("memory"))
 }
+
+// TestMakeGroupOverALeftOne makes a group where an earlier sandbox has left one.
+func TestMakeGroupOverALeftOne(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "5")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "inner"), 0o755))
+	require.NoError(t, makeGroup(dir))
+	require.NoDirExists(t, filepath.Join(dir, "inner"))
+	require.NoError(t, makeGroup(filepath.Join(dir, "new")))
+}
