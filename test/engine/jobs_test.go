@@ -82,8 +82,14 @@ type asyncRow struct {
 	Message   string `json:"error_message"`
 }
 
-// asyncRows reads all pages, by request id.
+// asyncRows reads all pages, by request id. Nothing may be accepted meanwhile: pages count rows, so a new one moves the others.
 func (h *host) asyncRows(t *testing.T, name string) map[string]asyncRow {
+	t.Helper()
+	return h.asyncPages(t, name, true)
+}
+
+// asyncPages reads all pages, or the first alone, which has the 500 youngest.
+func (h *host) asyncPages(t *testing.T, name string, all bool) map[string]asyncRow {
 	t.Helper()
 	rows := map[string]asyncRow{}
 	for marker := int64(0); ; {
@@ -99,7 +105,7 @@ func (h *host) asyncRows(t *testing.T, name string) map[string]asyncRow {
 			require.NotContains(t, rows, r.RequestID, "a row comes on one page only")
 			rows[r.RequestID] = r
 		}
-		if len(page.Invocations) == 0 {
+		if len(page.Invocations) == 0 || !all {
 			return rows
 		}
 		marker = page.Next

@@ -102,7 +102,7 @@ func TestSources(t *testing.T) {
 	awaited := map[string]string{"timer": "from timer", "apig": "from apig", "smn": "from smn", "obs": "from-obs", "rabbitmq": "from rabbitmq", "mqtt": "from mqtt", "kafka": "from kafka"}
 	ids := h.awaitSources(t, "heard", awaited)
 	for source, id := range ids {
-		require.Eventually(t, func() bool { return h.asyncRows(t, "heard")[id].Status == "SUCCESS" }, time.Minute, 50*time.Millisecond,
+		require.Eventually(t, func() bool { return h.asyncPages(t, "heard", false)[id].Status == "SUCCESS" }, time.Minute, 50*time.Millisecond,
 			"%s is among the asynchronous calls", source)
 	}
 }

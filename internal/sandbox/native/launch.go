@@ -94,9 +94,11 @@ func (d *Driver) fork(in *instance, files []*os.File, argument string) (*os.Proc
 	if in.group.dir != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(in.group.dir.Fd())
 	}
+	// The init is handed over with the rest, as its last descriptor. Any other of the server's may be in the way of those.
+	files = append(files, d.init)
 	reply := make(chan startReply, 1)
 	d.starts <- startRequest{
-		args:  []string{path.Join("/proc/self/fd", strconv.Itoa(d.initFD)), "hanshu-init", argument},
+		args:  []string{path.Join("/proc/self/fd", strconv.Itoa(len(files)-1)), "hanshu-init", argument},
 		attr:  &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: sys},
 		reply: reply,
 	}

@@ -47,7 +47,7 @@ type Driver struct {
 	view       view
 	private    string
 	filter     []byte
-	initFD     int
+	init       *os.File
 	groups     *groups
 	privileged bool     // may map any user and clone mount trees
 	missing    []string // protections that this host does not give, for people
@@ -86,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 			return nil, fmt.Errorf("%s lies below %s, which every function sees: choose another place for it", cfg.Private, b.Source)
 		}
 	}
-	initFD, err := initFile(cfg.Init)
+	program, err := initFile(cfg.Init)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	groups := findGroups(name)
 	if err := groups.record(cfg.Record); err != nil {
 		groups.close()
-		return nil, errors.Join(err, unix.Close(initFD))
+		return nil, errors.Join(err, program.Close())
 	}
 	var refused []string
 	if !groups.has("memory") {
@@ -104,10 +104,10 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	filter, err := filterProgram(refused, nil)
 	if err != nil {
 		groups.close()
-		return nil, errors.Join(err, unix.Close(initFD))
+		return nil, errors.Join(err, program.Close())
 	}
 	d := &Driver{
-		view: view, private: private, filter: filter, initFD: initFD, groups: groups,
+		view: view, private: private, filter: filter, init: program, groups: groups,
 		starts: make(chan startRequest), down: make(chan struct{}),
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
@@ -139,30 +139,26 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	return nil, fmt.Errorf("no sandbox can be started on this host: %w", errors.Join(reasons...))
 }
 
-// initFile keeps the init in memory, under a descriptor too high to collide with those handed to a child.
-func initFile(program []byte) (int, error) {
+// initFile keeps the init in memory.
+func initFile(program []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("hanshu-init", unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before kernel 6.3 there was no MFD_EXEC
 		fd, err = unix.MemfdCreate("hanshu-init", unix.MFD_CLOEXEC)
 	}
 	if err != nil {
-		return -1, fmt.Errorf("hold the init: %w", err)
+		return nil, fmt.Errorf("hold the init: %w", err)
 	}
-	defer unix.Close(fd)
-	for rest := program; len(rest) > 0; {
-		n, err := unix.Write(fd, rest)
-		if err != nil {
-			return -1, fmt.Errorf("hold the init: %w", err)
-		}
-		rest = rest[n:]
+	writing := os.NewFile(uintptr(fd), "hanshu-init")
+	defer writing.Close()
+	if _, err := writing.Write(program); err != nil {
+		return nil, fmt.Errorf("hold the init: %w", err)
 	}
 	// Opened again for reading: a file open for writing cannot be executed.
-	ro, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	reading, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil {
-		return -1, fmt.Errorf("hold the init: %w", err)
+		return nil, fmt.Errorf("hold the init: %w", err)
 	}
-	defer unix.Close(ro)
-	return unix.FcntlInt(uintptr(ro), unix.F_DUPFD_CLOEXEC, 200)
+	return reading, nil
 }
 
 // probe starts the smallest program there is and waits for its end.
@@ -281,7 +277,7 @@ func (d *Driver) Close() error {
 		d.watch.stop()
 	}
 	d.groups.close()
-	return unix.Close(d.initFD)
+	return d.init.Close()
 }
 
 // Start implements sandbox.Driver.
