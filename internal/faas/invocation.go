@@ -64,6 +64,7 @@ const (
 	SourceDashboard   = "user_dash"
 	SourceSDK         = "sdk"
 	SourceFunction    = "cloud_function"
+	SourceFlow        = "workflow"
 	SourceReplay      = "replay" // somebody had a recorded call run again
 )
 

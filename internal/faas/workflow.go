@@ -177,6 +177,52 @@ type FlowOrigin struct {
 	Attempt  int    // at the state, from 1
 }
 
+// FlowView is a run as a person wants to see it.
+type FlowView struct {
+	Run      FlowRun
+	Attempts []FlowAttempt // in the order of their beginning; none of FlowExpress
+	Waits    []FlowWait    // what it waits for now; none of FlowExpress
+}
+
+// FlowAttempt is one attempt at a state.
+type FlowAttempt struct {
+	State, Name, Type string // State is its path: the id, behind "<foreach>[<item>]/" inside a foreach
+	Number            int
+	Status            FlowStatus
+	Input, Output     []byte // JSON
+	Fault             []byte // JSON; nil for none
+	BeganAt, EndedAt  time.Time
+	Calls             []FlowCall
+}
+
+// FlowCall is a call that an attempt has made, and that has ended.
+type FlowCall struct {
+	Function         string // name in the definition
+	RequestID        string
+	Fault            []byte // JSON; nil for none
+	BeganAt, EndedAt time.Time
+}
+
+// FlowWait is something that a run waits for.
+type FlowWait struct {
+	State   string // "" for the run as a whole
+	Attempt int
+	What    string // call, callback, subflow, or a timer: sleep, retry, interval, timeout, run
+	Detail  string // the function or the workflow
+	Since   time.Time
+	Until   time.Time // zero for no end by itself
+}
+
+// FlowStart describes a run to be started.
+type FlowStart struct {
+	ID        string // unique within the workflow: a second start with it is the first, accepted again; "" for a new one
+	Input     []byte // JSON
+	Headers   []byte // JSON object; nil for none
+	Merge     bool   // the data of a state stays beneath its output
+	Source    string
+	CreatedBy string
+}
+
 // FlowPackage stands in the package of a trigger's key where the trigger starts a workflow, whose id is the name. It is no name that a
 // group of functions can have.
 const FlowPackage = ":workflow"

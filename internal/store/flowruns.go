@@ -336,6 +336,14 @@ func (db *DB) HoldFlowRun(ctx context.Context, seq int64, ended bool) (held bool
 	return held, err
 }
 
+// LeaveFlowRun lets go of a run that is over, and that this server holds.
+func (db *DB) LeaveFlowRun(ctx context.Context, seq int64) error {
+	return db.group.join(ctx, &member{now: time.Now(), more: func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, `update flow_runs set node = '' where seq = $1 and node = $2 and status > 0`, seq, w.group.node)
+		return err
+	}})
+}
+
 // FreeFlowRuns lets go of all runs that this server holds, and of those of servers that are gone: they are due at once.
 func (db *DB) FreeFlowRuns(ctx context.Context, own bool) (n int64, err error) {
 	err = db.change(ctx, "free runs", func(tx *sql.Tx) error {

@@ -136,6 +136,7 @@ type parser struct {
 	functions map[string]faas.URN
 	retries   map[string]onError
 	ids       map[string]string // of all states: where each stands
+	express   bool
 }
 
 func (p *parser) program(o *object) *Program {
@@ -148,6 +149,7 @@ func (p *parser) program(o *object) *Program {
 		g.LogLevel = e.choice("log_level", "NONE", "ALL", "ERROR", "NONE")
 		e.done()
 	}
+	p.express = g.Mode == faas.FlowExpress
 	most := faas.MaxFlowTime
 	if g.Mode == faas.FlowExpress {
 		most = faas.MaxExpressFlowTime
@@ -347,6 +349,9 @@ func (p *parser) state(o *object) *state {
 	s.timeout = seconds(o.number("timeout", 0, 1, faas.MaxFlowTime.Seconds()))
 	if s.timeout > 0 && (s.kind == typeSleep || s.kind == typeEnd || s.kind == typeSwitch || s.kind == typeInject) {
 		o.bad("timeout", "has no meaning for a state of type %s", s.kind)
+	}
+	if p.express && (s.kind == typeSubflow || s.kind == typeCallback) {
+		o.bad("type", "is %s, which a workflow of mode EXPRESS cannot have: it keeps nothing that could be waited for", s.kind)
 	}
 	p.kind(o, s)
 	p.leftOver(o, s)

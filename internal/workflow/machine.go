@@ -201,6 +201,10 @@ func (m *Machine) Apply(e Event) bool {
 		return false
 	case e.Kind == EventCancel:
 		m.now = e.At
+		if e.Fault != nil { // the platform ends it
+			m.end(faas.FlowFailed, nil, e.Fault)
+			return true
+		}
 		m.end(faas.FlowCancelled, nil, faultf(499, string(faas.CodeCancelled), "called off"))
 		return true
 	}
