@@ -59,6 +59,15 @@ type place struct {
 	Samples map[int][]sample
 }
 
+// The parts that can be measured alone.
+const (
+	partWarm  = "warm"
+	partWeb   = "web"
+	partQueue = "queue"
+)
+
+var parts = []string{partWarm, partWeb, partQueue}
+
 // measured is a language and what was measured of it.
 type measured struct {
 	language
@@ -84,10 +93,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b = &bench{opts: opts, log: log}
-	if opts.only == "queue" {
+	switch opts.only {
+	case partQueue:
 		return b, b.measureQueue(ctx)
-	}
-	if opts.only == "web" {
+	case partWeb:
 		return b, b.runWeb(ctx, dir)
 	}
 
@@ -129,6 +138,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	if err := b.weigh(); err != nil {
 		return nil, err
+	}
+	if opts.only == partWarm {
+		return b, nil
 	}
 	if err := b.freshInstances(ctx); err != nil {
 		return nil, fmt.Errorf("WASM: %w", err)

@@ -27,19 +27,24 @@ func (p *place) values(clients int, get func(sample) float64) []float64 {
 
 // rows gives the table.
 func (b *bench) rows() []row {
+	rows := b.lines()
+	judge(rows, aims())
+	return rows
+}
+
+func (b *bench) lines() []row {
 	var rows []row
-	if b.opts.only == "queue" {
-		rows = b.queue.rows()
-		judge(rows, aims())
-		return rows
-	}
-	if b.opts.only == "web" {
-		rows = b.web.rows()
-		judge(rows, aims())
-		return rows
+	switch b.opts.only {
+	case partQueue:
+		return b.queue.rows()
+	case partWeb:
+		return b.web.rows()
 	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
+	}
+	if b.opts.only == partWarm {
+		return append(rows, b.memoryRows()...)
 	}
 	for _, m := range b.langs {
 		if !m.Bare {
@@ -56,9 +61,7 @@ func (b *bench) rows() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	rows = append(rows, b.queue.rows()...)
-	judge(rows, aims())
-	return rows
+	return append(rows, b.queue.rows()...)
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.
