@@ -43,6 +43,8 @@ type bench struct {
 	goCold coldTimes
 	fork   forkTimes
 	queue  *queued
+	timers *armed
+	jobs   *jobList
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
@@ -61,12 +63,14 @@ type place struct {
 
 // The parts that can be measured alone.
 const (
-	partWarm  = "warm"
-	partWeb   = "web"
-	partQueue = "queue"
+	partWarm   = "warm"
+	partWeb    = "web"
+	partQueue  = "queue"
+	partTimers = "timers"
+	partJobs   = "jobs"
 )
 
-var parts = []string{partWarm, partWeb, partQueue}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -98,6 +102,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureQueue(ctx)
 	case partWeb:
 		return b, b.runWeb(ctx, dir)
+	case partTimers:
+		return b, b.measureTimers(ctx)
+	case partJobs:
+		return b, b.measureJobs(ctx)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
@@ -155,8 +163,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	if err := b.measureQueue(ctx); err != nil {
-		return nil, err
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs} {
+		if err := measure(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return b, b.forks(ctx, dir)
 }

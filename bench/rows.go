@@ -1,6 +1,9 @@
 package main
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // figureOf is one of the figures of a sample.
 type figureOf struct {
@@ -39,6 +42,10 @@ func (b *bench) lines() []row {
 		return b.queue.rows()
 	case partWeb:
 		return b.web.rows()
+	case partTimers:
+		return b.timers.rows()
+	case partJobs:
+		return b.jobs.rows()
 	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
@@ -61,7 +68,7 @@ func (b *bench) lines() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	return append(rows, b.queue.rows()...)
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows())
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.
