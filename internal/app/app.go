@@ -179,14 +179,16 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		Functions: functions, Invoker: invoker, Access: identities, Logins: identities, Jobs: jobs, JobList: db, Records: db, Ledger: ledger,
 		Sealer: sealer, Runtime: newestNode(catalogue),
 	})
-	triggers, err := s.newTriggers(db, sealer, jobs, counters)
+	engine := s.newFlows(db, invoker, jobs, counters)
+	triggers, err := s.newTriggers(db, sealer, &flowSink{jobs, db, engine}, counters)
 	if err != nil {
 		return err
 	}
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
-			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
+			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
+			Flows: s.flows(db, engine, triggers.use), FlowRuns: engine, FlowLists: db}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async)),
@@ -203,6 +205,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "records of calls", Service: ledger},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
+		{Name: "workflows", Service: engine},
 		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
 	}

@@ -175,7 +175,7 @@ func (s *shared) call(c faas.Invocation, timeout time.Duration) (*faas.Result, l
 	begun := time.Now()
 	deadline := begun.Add(timeout)
 	seq, answer, err := s.ask(lang.FrameCall, deadline, func(dst []byte, seq uint32) []byte {
-		return lang.AppendCall(dst, seq, deadline, c.ID, lang.CallExtra{Alias: c.Alias}, c.Event)
+		return lang.AppendCall(dst, seq, deadline, c.ID, extraOf(&faas.Function{}, c), c.Event)
 	})
 	res := &faas.Result{}
 	var state liveness

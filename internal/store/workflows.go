@@ -44,10 +44,10 @@ func flowDoc(f *faas.Flow) (string, error) {
 	return string(text), err
 }
 
-// CreateFlow stores a new workflow with Revision 1, which it sets. most bounds the workflows of the project.
+// CreateFlow stores a new workflow with Revision 1, which it sets, and its triggers. most bounds the workflows of the project.
 //
-// Errors: CodeExists, field "workflow"; CodeQuota, field "workflows".
-func (db *DB) CreateFlow(ctx context.Context, f *faas.Flow, most int) error {
+// Errors: CodeExists, field "workflow" or "trigger"; CodeQuota, field "workflows".
+func (db *DB) CreateFlow(ctx context.Context, f *faas.Flow, triggers []*faas.Trigger, most int) error {
 	doc, err := flowDoc(f)
 	if err != nil {
 		return err
@@ -75,7 +75,10 @@ func (db *DB) CreateFlow(ctx context.Context, f *faas.Flow, most int) error {
 		}
 		f.Revision = 1
 		_, err = tx.ExecContext(ctx, `insert into flow_definitions (flow, revision, doc) values ($1, 1, $2)`, f.ID, f.Definition)
-		return err
+		if err != nil {
+			return err
+		}
+		return setFlowTriggers(ctx, tx, f, triggers)
 	})
 }
 
@@ -83,11 +86,11 @@ func flowExists(name string) error {
 	return faas.Errorf(faas.CodeExists, "workflow", "a workflow named %q exists already", name)
 }
 
-// UpdateFlow lets change alter a workflow, and stores it as the next revision. Runs under way keep to theirs. An error of
-// change is returned and changes nothing.
+// UpdateFlow lets change alter a workflow, and stores it as the next revision with the triggers that change gives: one with an id that
+// is there already is changed, others go. Runs under way keep to their revision. An error of change is returned and changes nothing.
 //
-// Errors: CodeNotFound and CodeExists, field "workflow".
-func (db *DB) UpdateFlow(ctx context.Context, project, id string, change func(*faas.Flow) error) (f *faas.Flow, err error) {
+// Errors: CodeNotFound and CodeExists, field "workflow"; CodeExists, field "trigger".
+func (db *DB) UpdateFlow(ctx context.Context, project, id string, change func(*faas.Flow) ([]*faas.Trigger, error)) (f *faas.Flow, err error) {
 	err = db.change(ctx, "update workflow", func(tx *sql.Tx) error {
 		if _, _, err := take(ctx, tx, project, faas.Usage{}); err != nil {
 			return err
@@ -97,7 +100,8 @@ func (db *DB) UpdateFlow(ctx context.Context, project, id string, change func(*f
 			return err
 		}
 		old := *f
-		if err := change(f); err != nil {
+		triggers, err := change(f)
+		if err != nil {
 			return err
 		}
 		if f.Name != old.Name {
@@ -120,12 +124,69 @@ func (db *DB) UpdateFlow(ctx context.Context, project, id string, change func(*f
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `insert into flow_definitions (flow, revision, doc) values ($1, $2, $3)`, id, f.Revision, f.Definition)
-		return err
+		if err != nil {
+			return err
+		}
+		return setFlowTriggers(ctx, tx, f, triggers)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// setFlowTriggers makes these the triggers of a workflow.
+func setFlowTriggers(ctx context.Context, tx *sql.Tx, f *faas.Flow, wanted []*faas.Trigger) error {
+	there, err := triggers(ctx, tx, faas.TriggerFilter{Project: f.Project, Package: faas.FlowPackage, Name: f.ID})
+	if err != nil {
+		return err
+	}
+	known := map[string]*faas.Trigger{}
+	for _, t := range there {
+		known[t.ID] = t
+	}
+	kept := map[string]bool{}
+	for _, t := range wanted {
+		kept[t.ID] = true
+	}
+	for id := range known {
+		if kept[id] {
+			continue
+		}
+		if _, err := deleteTriggers(ctx, tx, faas.TriggerFilter{Project: f.Project, ID: id}); err != nil {
+			return err
+		}
+	}
+	for _, t := range wanted {
+		if err := setFlowTrigger(ctx, tx, t, known[t.ID]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setFlowTrigger(ctx context.Context, tx *sql.Tx, t, old *faas.Trigger) error {
+	if t.Unique != "" && (old == nil || old.Unique != t.Unique) {
+		var taken bool
+		if err := tx.QueryRowContext(ctx, `select exists (select 1 from triggers where uniq = $1)`, t.Unique).Scan(&taken); err != nil {
+			return err
+		}
+		if taken {
+			return triggerExists(t)
+		}
+	}
+	seq, err := nextTriggerSeq(ctx, tx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `insert into triggers (id, seq, project, package, name, qualifier, kind, active, uniq, revision,
+		since_us, fired_us, created_us, modified_us, gone_us, data, sealed, made_seq)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, 0, $11, $12, 0, $13, $14, $2)
+		on conflict (id) do update set seq = excluded.seq, active = excluded.active, uniq = excluded.uniq, revision = triggers.revision + 1,
+			since_us = excluded.since_us, modified_us = excluded.modified_us, gone_us = 0, data = excluded.data, sealed = excluded.sealed`,
+		t.ID, seq, t.Key.Project, t.Key.Package, t.Key.Name, t.Qualifier(), t.Kind, t.Active, orNull(t.Unique),
+		orZero(t.Since), orZero(t.CreatedAt), orZero(t.ModifiedAt), t.Data, t.Sealed)
+	return err
 }
 
 func flowBy(ctx context.Context, q queries, project, column, value string) (*faas.Flow, error) {

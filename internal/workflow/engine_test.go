@@ -101,7 +101,7 @@ func (b *bench) flow(name, states string, more ...string) *faas.Flow {
 	p, err := workflow.Parse([]byte(text))
 	require.NoError(b.t, err)
 	f := &faas.Flow{ID: "id-" + name, Project: "p", Name: name, Mode: p.Mode, Definition: text, CreatedAt: time.Now(), ModifiedAt: time.Now()}
-	require.NoError(b.t, b.db.CreateFlow(b.t.Context(), f, 10))
+	require.NoError(b.t, b.db.CreateFlow(b.t.Context(), f, nil, 10))
 	return f
 }
 
@@ -163,7 +163,7 @@ func TestFailureAndRetry(t *testing.T) {
 	})
 	b.begin(f, "one", `1`)
 	r := b.await(f, "one", faas.FlowFailed)
-	require.JSONEq(t, `{"errorCode":500,"errorType":"ValueError","errorMessage":"no"}`, string(r.Fault))
+	require.JSONEq(t, `{"errorCode":500,"errorType":"ValueError","errorMessage":"no","state":"b"}`, string(r.Fault))
 	require.Equal(t, faas.CodeConflict, faas.CodeOf(b.StopRun(t.Context(), f.ID, "one")))
 	b.set("f", nil)
 	require.NoError(t, b.RetryRun(t.Context(), f.ID, "one"))

@@ -38,6 +38,7 @@ type Fault struct {
 	Code    int    `json:"errorCode"` // as an HTTP status
 	Type    string `json:"errorType"` // faas.Code, or what the function or the caller of a callback calls it
 	Message string `json:"errorMessage"`
+	State   string `json:"state,omitempty"` // the path of the state that it began in
 }
 
 // value is what conditions and the state that catches see.

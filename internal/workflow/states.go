@@ -261,6 +261,11 @@ func (m *Machine) joined(s *scope, out any) {
 
 // fail ends an attempt at a state badly: it is tried again, caught, or ends what the state stands in.
 func (m *Machine) fail(v *visit, f *Fault) {
+	if f.State == "" {
+		of := *f
+		of.State = v.path
+		f = &of
+	}
 	m.trace.failed(v, m.now, f)
 	m.drop(v)
 	v.inner, v.gone = nil, true

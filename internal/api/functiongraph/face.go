@@ -42,6 +42,9 @@ type Config struct {
 	JobList   JobList
 	Tallies   Tallies
 	Instances Instances
+	Flows     *control.Flows
+	FlowRuns  FlowRuns
+	FlowLists FlowLists
 	// Now tells the time of statistics; nil for the clock.
 	Now func() time.Time
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.
@@ -102,7 +105,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, append(a.statisticsRoutes(functions, function), a.triggerRoutes()...)...)
+	}, append(append(a.statisticsRoutes(functions, function), a.triggerRoutes()...), a.workflowRoutes()...)...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.
