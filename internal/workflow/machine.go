@@ -28,7 +28,7 @@ type Machine struct {
 	root    *scope
 	tasks   map[string]*task
 	effects []Effect
-	retried int // by EventRetry
+	visits  int // so far
 	off     guard
 	trace   *Trace // nil unless somebody wants to read the run
 }
@@ -48,6 +48,7 @@ type visit struct {
 	scope   *scope
 	state   *state
 	path    string
+	number  int // among all visits of the run, so that a state that is entered again waits for other tasks
 	data    any // before the filter
 	input   any // behind it
 	attempt int
@@ -317,7 +318,6 @@ func (m *Machine) retry(e Event) bool {
 	}
 	m.now = e.At
 	m.status, m.fault, m.output = faas.FlowRunning, nil, nil
-	m.retried++
 	m.limit()
 	v := m.root.visit
 	m.drop(v)
@@ -389,7 +389,7 @@ func (m *Machine) drop(v *visit) {
 
 // wait adds something that is waited for.
 func (m *Machine) wait(v *visit, kind taskKind, suffix string) *task {
-	t := &task{key: fmt.Sprintf("%s@%d.%d%s", v.path, m.retried, v.attempt, suffix), kind: kind, visit: v, since: m.now}
+	t := &task{key: fmt.Sprintf("%s@%d.%d%s", v.path, v.number, v.attempt, suffix), kind: kind, visit: v, since: m.now}
 	m.tasks[t.key] = t
 	return t
 }

@@ -57,17 +57,17 @@ func TestSequence(t *testing.T) {
 	m := begin(t, definition(`{"id":"a","name":"a","type":"Operation","transition":"b","action_mode":"sequential","end":false,
 		"actions":[{"function_ref":{"ref_name":"f","arguments":{}}},{"function_ref":{"ref_name":"g","arguments":{"x":"$.n","y":"$.z | 'q'","c":"$CONST.a.b","d":"$.z | $CONST.a.b","e":["$.n",true]}}}]},
 		{"id":"b","name":"b","type":"Sleep","duration":2,"transition":"c","end":false},{"id":"c","name":"c","type":"End","end":true,"transition":"","action_mode":"","actions":[]}`), `{"n":1}`)
-	require.Equal(t, []string{`a@0.1#0 {"n":1}`}, calls(m))
-	require.True(t, m.returns("a@0.1#0", `{"n":2}`))
-	require.False(t, m.returns("a@0.1#0", `{"n":3}`), "twice")
-	require.Equal(t, []string{`a@0.1#1 {"c":7,"d":7,"e":[2,true],"x":2,"y":"q"}`}, calls(m))
-	require.True(t, m.returns("a@0.1#1", `{"n":9}`))
+	require.Equal(t, []string{`a@1.1#0 {"n":1}`}, calls(m))
+	require.True(t, m.returns("a@1.1#0", `{"n":2}`))
+	require.False(t, m.returns("a@1.1#0", `{"n":3}`), "twice")
+	require.Equal(t, []string{`a@1.1#1 {"c":7,"d":7,"e":[2,true],"x":2,"y":"q"}`}, calls(m))
+	require.True(t, m.returns("a@1.1#1", `{"n":9}`))
 	due, ok := m.Due()
 	require.True(t, ok)
 	require.EqualValues(t, 1000+2e6, due)
-	require.False(t, m.Apply(Event{Kind: EventTimer, Task: "b@0.1~sleep", At: due - 1}))
-	require.Equal(t, []string{"b@0.1~sleep"}, m.Fires(due))
-	require.True(t, m.Apply(Event{Kind: EventTimer, Task: "b@0.1~sleep", At: due}))
+	require.False(t, m.Apply(Event{Kind: EventTimer, Task: "b@2.1~sleep", At: due - 1}))
+	require.Equal(t, []string{"b@2.1~sleep"}, m.Fires(due))
+	require.True(t, m.Apply(Event{Kind: EventTimer, Task: "b@2.1~sleep", At: due}))
 	require.Equal(t, faas.FlowDone, m.Status())
 	require.Equal(t, `{"n":9}`, string(Encode(m.Output())))
 	require.Empty(t, m.tasks)
@@ -78,10 +78,10 @@ func TestRetryAndCatch(t *testing.T) {
 		`,{"id":"b","name":"b","type":"End","end":true}`), `{"n":1}`)
 	for i := range 3 {
 		m.Effects()
-		require.True(t, m.fails(fmt.Sprintf("a@0.%d#0", i+1), 500))
+		require.True(t, m.fails(fmt.Sprintf("a@1.%d#0", i+1), 500))
 		if i < 2 {
-			require.False(t, m.fails(fmt.Sprintf("a@0.%d#0", i+1), 500))
-			require.True(t, m.Apply(Event{Kind: EventTimer, Task: fmt.Sprintf("a@0.%d~retry", i+1), At: m.now + 1e6}))
+			require.False(t, m.fails(fmt.Sprintf("a@1.%d#0", i+1), 500))
+			require.True(t, m.Apply(Event{Kind: EventTimer, Task: fmt.Sprintf("a@1.%d~retry", i+1), At: m.now + 1e6}))
 		}
 	}
 	require.Equal(t, faas.FlowDone, m.Status())
@@ -89,7 +89,7 @@ func TestRetryAndCatch(t *testing.T) {
 
 	m = begin(t, definition(fmt.Sprintf(op, "null", `,"on_errors":[{"error":"$.errorCode == 400","retry_ref":"twice"}]`)), `{"n":1}`)
 	m.Effects()
-	require.True(t, m.fails("a@0.1#0", 500))
+	require.True(t, m.fails("a@1.1#0", 500))
 	require.Equal(t, faas.FlowFailed, m.Status())
 	require.Equal(t, 500, m.Fault().Code)
 	require.True(t, m.Apply(Event{Kind: EventRetry, At: 2000}))
@@ -123,47 +123,47 @@ func branches(completion string) []byte {
 func TestParallel(t *testing.T) {
 	m := begin(t, branches(""), `{"n":1}`)
 	require.Len(t, calls(m), 3)
-	require.True(t, m.returns("z@0.1#0", "3"))
-	require.True(t, m.returns("x@0.1#0", "1"))
-	require.True(t, m.returns("y@0.1#0", "2"))
+	require.True(t, m.returns("z@4.1#0", "3"))
+	require.True(t, m.returns("x@2.1#0", "1"))
+	require.True(t, m.returns("y@3.1#0", "2"))
 	require.Equal(t, `{"n":1,"result":{"x":1,"y":2,"z":3}}`, string(Encode(m.Output())))
 
 	m = begin(t, branches(`,"completion_type":"at_least","num_completed":2,"result_path":"r"`), `{"n":1}`)
 	m.Effects()
-	require.True(t, m.fails("y@0.1#0", 500))
-	require.True(t, m.returns("z@0.1#0", "3"))
-	require.True(t, m.returns("x@0.1#0", "1"))
+	require.True(t, m.fails("y@3.1#0", 500))
+	require.True(t, m.returns("z@4.1#0", "3"))
+	require.True(t, m.returns("x@2.1#0", "1"))
 	require.Equal(t, `{"n":1,"r":{"x":1,"z":3}}`, string(Encode(m.Output())))
 
 	m = begin(t, branches(`,"completion_type":"any_of"`), `{"n":1}`)
 	m.Effects()
-	require.True(t, m.returns("y@0.1#0", "3"))
-	require.Equal(t, []string{"drop x@0.1#0", "drop z@0.1#0"}, calls(m))
-	require.False(t, m.returns("x@0.1#0", "3"))
+	require.True(t, m.returns("y@3.1#0", "3"))
+	require.Equal(t, []string{"drop x@2.1#0", "drop z@4.1#0"}, calls(m))
+	require.False(t, m.returns("x@2.1#0", "3"))
 	require.Equal(t, `{"n":1,"result":{"y":3}}`, string(Encode(m.Output())))
 
 	m = begin(t, branches(``), `{"n":1}`)
 	m.Effects()
-	require.True(t, m.fails("y@0.1#0", 500))
+	require.True(t, m.fails("y@3.1#0", 500))
 	require.Equal(t, faas.FlowFailed, m.Status())
-	require.Equal(t, []string{"drop x@0.1#0", "drop z@0.1#0"}, calls(m))
+	require.Equal(t, []string{"drop x@2.1#0", "drop z@4.1#0"}, calls(m))
 }
 
 func TestForeach(t *testing.T) {
 	body := `"states":[{"id":"b","name":"b","type":"Operation","end":true,"actions":[{"function_ref":{"ref_name":"f","arguments":{"v":"$.item","i":"$.index"}}}]}]`
 	m := begin(t, definition(`{"id":"a","name":"a","type":"foreach","end":true,"input_collection":"$.list","concurrency":2,"start":"b",`+body+`}`), `{"list":[5,6,7]}`)
-	require.Equal(t, []string{`a[0]/b@0.1#0 {"i":0,"v":5}`, `a[1]/b@0.1#0 {"i":1,"v":6}`}, calls(m))
-	require.True(t, m.returns("a[1]/b@0.1#0", "60"))
-	require.Equal(t, []string{`a[2]/b@0.1#0 {"i":2,"v":7}`}, calls(m))
-	require.True(t, m.returns("a[2]/b@0.1#0", "70"))
-	require.True(t, m.returns("a[0]/b@0.1#0", "50"))
+	require.Equal(t, []string{`a[0]/b@2.1#0 {"i":0,"v":5}`, `a[1]/b@3.1#0 {"i":1,"v":6}`}, calls(m))
+	require.True(t, m.returns("a[1]/b@3.1#0", "60"))
+	require.Equal(t, []string{`a[2]/b@4.1#0 {"i":2,"v":7}`}, calls(m))
+	require.True(t, m.returns("a[2]/b@4.1#0", "70"))
+	require.True(t, m.returns("a[0]/b@2.1#0", "50"))
 	require.Equal(t, `{"list":[5,6,7],"result":[50,60,70]}`, string(Encode(m.Output())))
 
 	m = begin(t, definition(`{"id":"a","name":"a","type":"foreach","end":true,"input_collection":"$.list","concurrency":0,"interval":1,"start":"b",`+body+`}`), `{"list":[5,6]}`)
 	require.Len(t, calls(m), 1)
-	require.True(t, m.returns("a[0]/b@0.1#0", "50"))
+	require.True(t, m.returns("a[0]/b@2.1#0", "50"))
 	require.Empty(t, calls(m))
-	require.True(t, m.Apply(Event{Kind: EventTimer, Task: "a@0.1~interval", At: 2e6}))
+	require.True(t, m.Apply(Event{Kind: EventTimer, Task: "a@1.1~interval", At: 2e6}))
 	require.Len(t, calls(m), 1)
 
 	inject := `"states":[{"id":"b","name":"b","type":"inject","data":{"z":1},"end":true,"state_data_filter":{"output":"$.item"}}]`
@@ -184,7 +184,7 @@ func TestCallback(t *testing.T) {
 		if early {
 			hear()
 		}
-		require.True(t, m.returns("a@0.1#0", "1"))
+		require.True(t, m.returns("a@1.1#0", "1"))
 		if !early {
 			hear()
 		}
@@ -192,17 +192,17 @@ func TestCallback(t *testing.T) {
 		require.False(t, m.Apply(Event{Kind: EventCallback, Task: "a", Output: []byte(`1`)}))
 	}
 	m := begin(t, definition(state), `{"n":1}`)
-	require.True(t, m.Apply(Event{Kind: EventTimer, Task: "a@0.1~timeout", At: 61e6}))
+	require.True(t, m.Apply(Event{Kind: EventTimer, Task: "a@1.1~timeout", At: 61e6}))
 	require.Equal(t, faas.FlowFailed, m.Status())
 	require.Equal(t, 504, m.Fault().Code)
-	require.Equal(t, []string{`a@0.1#0 {"n":1}`, "drop a@0.1#0"}, calls(m))
+	require.Equal(t, []string{`a@1.1#0 {"n":1}`, "drop a@1.1#0"}, calls(m))
 }
 
 func TestSubflowAndTimeLimit(t *testing.T) {
 	m := begin(t, definition(`{"id":"a","name":"a","type":"subflow","end":true,"sub_flow_ref":{"workflow_id":"other","arguments":{"x":"$.n"}}}`, `"timeout":10`), `{"n":1}`)
-	require.Equal(t, []string{`a@0.1~child other {"x":1}`}, calls(m))
-	require.False(t, m.returns("a@0.1~child", "1"), "an answer of another kind")
+	require.Equal(t, []string{`a@1.1~child other {"x":1}`}, calls(m))
+	require.False(t, m.returns("a@1.1~child", "1"), "an answer of another kind")
 	require.True(t, m.Apply(Event{Kind: EventTimer, Task: runTimer, At: 10e6 + 1000}))
 	require.Equal(t, faas.FlowTimedOut, m.Status())
-	require.Equal(t, []string{"drop a@0.1~child"}, calls(m))
+	require.Equal(t, []string{"drop a@1.1~child"}, calls(m))
 }

@@ -9,6 +9,8 @@ import (
 // enter brings a scope into a state.
 func (m *Machine) enter(s *scope, next *state, data any) {
 	v := &visit{scope: s, state: next, path: s.prefix + next.id, data: data, used: make([]int, len(next.errors))}
+	m.visits++
+	v.number = m.visits
 	s.visit = v
 	m.try(v)
 }

@@ -112,7 +112,7 @@ func TestWorkflows(t *testing.T) {
 
 	all, err := u.ShowTenantMetric(&model.ShowTenantMetricRequest{Period: ptr("30")})
 	require.NoError(t, err)
-	require.EqualValues(t, 5, sum(*all.Count))
+	require.EqualValues(t, 6, sum(*all.Count))
 	one, err := u.ShowWorkFlowMetric(&model.ShowWorkFlowMetricRequest{WorkflowUrn: *made.WorkflowUrn, Period: ptr("30")})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, sum(*one.Count))
