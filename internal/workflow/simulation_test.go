@@ -15,7 +15,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
-var schedules = flag.Int("flow.schedules", 10_000, "how many random schedules the simulation tries; 1000000 is the whole of it")
+var schedules = flag.Int("flow.schedules", 5_000, "how many random schedules the simulation tries; 1000000 is the whole of it")
 var seedOf = flag.Uint64("flow.seed", 0, "replay this one schedule")
 
 // drawn makes random definitions.
