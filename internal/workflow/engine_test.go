@@ -173,6 +173,16 @@ func TestFailureAndRetry(t *testing.T) {
 	require.Equal(t, faas.CodeNotFound, faas.CodeOf(b.RetryRun(t.Context(), f.ID, "two")))
 }
 
+// TestEndedAtItsBeginning retries a run that ended before anything was recorded of it.
+func TestEndedAtItsBeginning(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sqlite(t), nil).start()
+	f := b.flow("flow", `{"id":"a","name":"a","type":"switch","data_conditions":[{"condition":"$.never","end":true}]}`)
+	require.Equal(t, faas.FlowFailed, b.begin(f, "one", `{}`).Status)
+	require.NoError(t, b.RetryRun(t.Context(), f.ID, "one"))
+	require.Equal(t, 1, b.await(f, "one", faas.FlowFailed).Events)
+}
+
 // TestSleepersAreRows lets runs wait: none is held by the engine meanwhile, and each goes on in time, on the next engine too.
 func TestSleepersAreRows(t *testing.T) {
 	t.Parallel()

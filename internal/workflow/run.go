@@ -96,7 +96,7 @@ func (r *run) load() bool {
 	e.mu.Unlock()
 	first := m.Effects()
 	r.takeNotes(log.Notes)
-	if r.row.Events == 0 && len(log.Notes) == 0 {
+	if r.row.Events == 0 && len(log.Notes) == 0 && !r.row.Status.Ended() {
 		// It may have been cut off before its first subflows were started. They are started once: their ids are made of what asks for
 		// them. Notes show that they were.
 		return r.step(batch{effects: first}, nil, nil)
