@@ -63,6 +63,9 @@ func Run(t *testing.T, fresh Fresh) {
 		{"triggers go with their functions", testTriggersGoWithFunctions},
 		{"changes of triggers in order", testTriggerChanges},
 		{"concurrent changes of triggers", testTriggerRace},
+		{"workflows", testFlows},
+		{"runs of workflows", testFlowRuns},
+		{"concurrent runs of workflows", testFlowRace},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}
