@@ -33,6 +33,8 @@ type Config struct {
 	Webhooks     Webhooks
 	Status       func() Status
 	Runtimes     func() []Runtime
+	// WorkflowSchema is the JSON Schema of the definitions of workflows.
+	WorkflowSchema []byte
 	WriteMetrics func(io.Writer)
 	// PostBucketEvents hands a bucket's notification to the triggers of a project, and tells how many calls it becomes.
 	PostBucketEvents func(ctx context.Context, project string, body []byte) (int, error)
@@ -77,6 +79,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
+		{Method: "GET", Path: "/admin/v1/workflow-schema", Operation: "ShowWorkflowSchema", Handle: f.workflowSchema},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
 	}, append(f.runRoutes(), f.jobRoutes()...)...)}
 }
