@@ -45,6 +45,7 @@ type bench struct {
 	queue  *queued
 	timers *armed
 	jobs   *jobList
+	flows  *flowTimes
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
@@ -68,9 +69,10 @@ const (
 	partQueue  = "queue"
 	partTimers = "timers"
 	partJobs   = "jobs"
+	partFlows  = "flows"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partFlows}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -106,6 +108,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureTimers(ctx)
 	case partJobs:
 		return b, b.measureJobs(ctx)
+	case partFlows:
+		return b, b.measureFlows(ctx)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
@@ -163,7 +167,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs} {
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFlows} {
 		if err := measure(ctx); err != nil {
 			return nil, err
 		}
