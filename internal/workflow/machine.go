@@ -138,7 +138,7 @@ func (m *Machine) Effects() []Effect {
 	return all
 }
 
-// Status, Output and Fault tell how the run stands.
+// Status tells how the run stands.
 func (m *Machine) Status() faas.FlowStatus { return m.status }
 
 // Output is what the run gave; nil until it succeeded.

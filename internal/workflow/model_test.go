@@ -162,4 +162,3 @@ func agrees(want, got any) bool {
 	}
 	return want == got
 }
-

@@ -332,11 +332,8 @@ func (w *world) step() error {
 	case n < 70:
 		return w.crash()
 	case n < 73: // an answer of the wrong kind
-		for _, key := range w.m.sorted(func(t *task) bool { return t.kind != taskChild }) {
-			if err := w.give(Event{Kind: EventChild, Task: key}, false); err != nil {
-				return err
-			}
-			break
+		if keys := w.m.sorted(func(t *task) bool { return t.kind != taskChild }); len(keys) > 0 {
+			return w.give(Event{Kind: EventChild, Task: keys[w.r.IntN(len(keys))]}, false)
 		}
 	case n < 76: // a timer before its time
 		for _, key := range w.m.sorted(func(t *task) bool { return t.kind == taskTimer && t.due > w.now }) {

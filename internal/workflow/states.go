@@ -149,7 +149,7 @@ func (m *Machine) fork(v *visit) {
 }
 
 func (m *Machine) loop(v *visit) {
-	var found any = v.input
+	found := v.input
 	if v.state.items != nil {
 		found, _ = v.state.items.of(v.input)
 	}
@@ -172,7 +172,7 @@ func (m *Machine) fill(v *visit) {
 		return // an item that ended at once: the loop below goes on
 	}
 	v.filling = true
-	for v.next < len(v.items) && !(v.paused && m.held(guardInterval)) {
+	for v.next < len(v.items) && (!v.paused || !m.held(guardInterval)) {
 		if most := v.state.concurrency; most > 0 && v.active >= most && m.held(guardConcurrency) {
 			break
 		}

@@ -25,17 +25,17 @@ type Permissions interface {
 
 // Config is what New needs.
 type Config struct {
-	Permissions  Permissions
-	Runs         Runs
-	Invoker      Invoker
-	Jobs         Jobs
-	JobList      JobList
-	Webhooks     Webhooks
-	Status       func() Status
-	Runtimes     func() []Runtime
+	Permissions Permissions
+	Runs        Runs
+	Invoker     Invoker
+	Jobs        Jobs
+	JobList     JobList
+	Webhooks    Webhooks
+	Status      func() Status
+	Runtimes    func() []Runtime
 	// WorkflowSchema is the JSON Schema of the definitions of workflows.
 	WorkflowSchema []byte
-	WriteMetrics func(io.Writer)
+	WriteMetrics   func(io.Writer)
 	// PostBucketEvents hands a bucket's notification to the triggers of a project, and tells how many calls it becomes.
 	PostBucketEvents func(ctx context.Context, project string, body []byte) (int, error)
 	Healthy          func(ctx context.Context) error // asked by /healthz; nil means ready

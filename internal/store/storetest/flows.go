@@ -82,7 +82,6 @@ func testFlows(t *testing.T, url string) {
 	requireError(t, db.DeleteFlow(t.Context(), "p", f.ID, []byte(`{}`)), faas.CodeNotFound, "workflow")
 }
 
-
 func flowRun(f *faas.Flow, seq int64, id string) faas.FlowRun {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	return faas.FlowRun{
