@@ -72,6 +72,7 @@ type Config struct {
 
 	Slots     int           // calls under way at a time; 64
 	Runs      int           // runs held in memory at a time; 2,000
+	History   int           // bytes of results of one run; faas.MaxFlowHistory
 	KeepFor   time.Duration // runs that have ended; 7 days
 	KeepBytes int64         // of runs that have ended; 1 GiB
 	Poll      time.Duration // between looks at what other servers do; 1 s
@@ -127,6 +128,7 @@ type stats struct {
 func New(cfg Config) *Engine {
 	cfg.Slots = cmp.Or(cfg.Slots, 64)
 	cfg.Runs = cmp.Or(cfg.Runs, 2000)
+	cfg.History = cmp.Or(cfg.History, faas.MaxFlowHistory)
 	cfg.KeepFor = cmp.Or(cfg.KeepFor, 7*24*time.Hour)
 	cfg.KeepBytes = cmp.Or(cfg.KeepBytes, 1<<30)
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)

@@ -277,7 +277,7 @@ func (r *run) apply(box []delivery) (batch, []verdict) {
 	for _, key := range r.machine.Fires(now) {
 		take(Event{Kind: EventTimer, Task: key, At: now})
 	}
-	if !r.machine.Status().Ended() && (r.bytes > faas.MaxFlowHistory || r.row.Events+len(w.events) > faas.MaxFlowEvents) {
+	if !r.machine.Status().Ended() && (r.bytes > r.engine.cfg.History || r.row.Events+len(w.events) > faas.MaxFlowEvents) {
 		r.overflow(&w)
 	}
 	w.effects = r.machine.Effects()
@@ -288,7 +288,7 @@ func (r *run) apply(box []delivery) (batch, []verdict) {
 func (r *run) overflow(w *batch) {
 	r.engine.cfg.Log.Warn("a workflow run is over its limits, so it ends", "run", r.row.ID, "workflow", r.row.Flow, "events", r.row.Events, "bytes", r.bytes)
 	ev := Event{Kind: EventCancel, At: r.machine.now, Fault: faultf(413, string(faas.CodeTooLarge), "the run has more than %d events or %d bytes of results",
-		faas.MaxFlowEvents, faas.MaxFlowHistory)}
+		faas.MaxFlowEvents, r.engine.cfg.History)}
 	if r.machine.Apply(ev) {
 		w.events = append(w.events, ev.Encode())
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
-var schedules = flag.Int("flow.schedules", 5_000, "how many random schedules the simulation tries; 1000000 is the whole of it")
+var schedules = flag.Int("flow.schedules", 2_000, "how many random schedules the simulation tries; 1000000 is the whole of it")
 var seedOf = flag.Uint64("flow.seed", 0, "replay this one schedule")
 
 // drawn makes random definitions.
@@ -380,7 +380,7 @@ func (w *world) run() error {
 		return err
 	}
 	for after := 0; after < 10; w.steps++ {
-		if w.steps > 3000 {
+		if w.steps > 1500 {
 			return fmt.Errorf("the run does not end; it waits for %v", slices.Sorted(maps.Keys(w.m.tasks)))
 		}
 		if err := w.step(); err != nil {
