@@ -7,11 +7,15 @@ import (
 )
 
 // Reserve has so many instances of a version kept loaded, whether calls come or not; 0 ends that. idle allows them to be frozen
-// between calls. Errors: CodeInvalid, field "count"; CodeQuota, field "count", when this server cannot keep as many.
+// between calls. Errors: CodeInvalid, field "count"; CodeQuota, field "count", when this server cannot keep as many; CodeUnsupported,
+// field "function_urn", for an alias: instances are of a version, and would not follow it.
 func (s *Functions) Reserve(ctx context.Context, project string, urn faas.URN, count int, idle bool) (*faas.Function, error) {
 	key, err := s.key(ctx, project, urn)
 	if err != nil {
 		return nil, err
+	}
+	if urn.Alias != "" {
+		return nil, faas.Errorf(faas.CodeUnsupported, "function_urn", "instances are reserved for a version and not for an alias; alias %q leads to version %q now", urn.Alias, key.Version)
 	}
 	others, err := s.reservedBeside(ctx, key)
 	if err != nil {
@@ -52,12 +56,13 @@ func (s *Functions) Reserved(ctx context.Context, project string, urn *faas.URN)
 	if err != nil || urn == nil {
 		return all, err
 	}
-	if _, err := s.key(ctx, project, *urn); err != nil {
+	key, err := s.key(ctx, project, *urn)
+	if err != nil {
 		return nil, err
 	}
 	var found []*faas.Function
 	for _, f := range all {
-		if f.Package == urn.Package && f.Name == urn.Name && (urn.Version == "" || f.Version == urn.Version) {
+		if f.Package == urn.Package && f.Name == urn.Name && (!urn.Qualified() || f.Version == key.Version) {
 			found = append(found, f)
 		}
 	}

@@ -129,6 +129,7 @@ type FunctionFilter struct {
 	Package  string // "" for all
 	NamePart string // anywhere in the name, letter case ignored; "" for all
 	After    int64  // FunctionPage.Next of the page before; 0 for the first page
+	Skip     int64  // so many of the oldest behind After are left out
 	Limit    int    // at most so many; at least 1
 }
 

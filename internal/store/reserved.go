@@ -6,12 +6,10 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
-// Reserved lists the versions that have reserved instances, of one project or, for "", of all; oldest first. They are few
-// among many and asked for seldom, so the documents are searched: text inside a value has its quotes escaped, and cannot look
-// like the name of a field.
+// Reserved lists the versions that have reserved instances, of one project or, for "", of all; oldest first.
 func (db *DB) Reserved(ctx context.Context, project string) ([]*faas.Function, error) {
 	rows, err := db.read.QueryContext(ctx, `select `+functionColumns+` from functions
-		where doc like '%"reserved":%' and (project = $1 or $1 = '') order by project, seq, version`, project)
+		where reserves = 1 and (project = $1 or $1 = '') order by project, seq, version`, project)
 	if err != nil {
 		return nil, db.failed("list reserved instances", err)
 	}
