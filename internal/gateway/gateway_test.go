@@ -62,23 +62,15 @@ func (b *bench) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, err
 	return &faas.Result{Output: []byte(b.output), Failure: b.failure}, b.err
 }
 
-// Choose is of gateway.Invoker. An alias leads to the version that the header X-Version names.
+// Choose is of gateway.Invoker.
 func (b *bench) Choose(_ context.Context, r invoke.Request) (*faas.Function, error) {
 	f := &faas.Function{Version: r.Key.Version}
-	if r.Alias != "" {
-		f.Version = r.Asked.HeaderValue("X-Version")
-	}
 	f.Spec.Runtime = b.runtime
 	return f, nil
 }
 
 // Bound is of gateway.Invoker.
-func (b *bench) Bound(_ context.Context, r invoke.Request) (string, error) {
-	if r.Alias == "" {
-		return "", nil
-	}
-	return r.Asked.CookieValue("version"), nil
-}
+func (b *bench) Bound(context.Context, invoke.Request) (string, error) { return "", nil }
 
 // Exchange is of gateway.Invoker.
 func (b *bench) Exchange(ctx context.Context, r invoke.Request, talk func(faas.Backend) error) (*faas.Result, error) {
