@@ -29,6 +29,7 @@ type options struct {
 	binary    string
 	queued    int64
 	only      string
+	functions int
 	json      string
 	fresh     bool // fresh functions only
 }
@@ -47,6 +48,7 @@ type bench struct {
 
 	executables *executables // nil before they are measured
 	web         *web         // alike
+	control     *controlled  // nil but with -only control: it takes minutes
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -89,6 +91,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	if opts.only == "web" {
 		return b, b.runWeb(ctx, dir)
+	}
+	if opts.only == "control" {
+		return b, b.measureControl(ctx, dir)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)

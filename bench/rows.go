@@ -38,6 +38,11 @@ func (b *bench) rows() []row {
 		judge(rows, aims())
 		return rows
 	}
+	if b.opts.only == "control" {
+		rows = b.control.rows()
+		judge(rows, aims())
+		return rows
+	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
 	}
