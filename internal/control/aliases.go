@@ -52,14 +52,22 @@ func (s *Versions) UpdateAlias(ctx context.Context, project string, urn faas.URN
 	if err != nil {
 		return nil, err
 	}
+	left := key
 	a, err := s.store.UpdateAlias(ctx, key, name, func(a *faas.Alias) error {
-		a.ModifiedAt = s.functions.now()
+		left.Version, a.ModifiedAt = a.Key.Version, s.functions.now()
 		return set.apply(a)
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.functions.cfg.Changes.FunctionChanged(aliasKey(key, name))
+	changes := s.functions.cfg.Changes
+	if left != a.Key { // what the alias keeps loaded is warm there before it leads there, and goes here when it no longer does
+		changes.FunctionChanged(a.Key)
+	}
+	changes.FunctionChanged(aliasKey(key, name))
+	if left != a.Key {
+		changes.FunctionChanged(left)
+	}
 	return a, nil
 }
 
@@ -90,9 +98,12 @@ func (s *Versions) DeleteAlias(ctx context.Context, project string, urn faas.URN
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteAlias(ctx, key, name); err != nil {
+	led, err := s.store.DeleteAlias(ctx, key, name)
+	if err != nil {
 		return err
 	}
 	s.functions.cfg.Changes.FunctionChanged(aliasKey(key, name))
+	key.Version = led
+	s.functions.cfg.Changes.FunctionChanged(key) // as its reserved instances may be fewer
 	return nil
 }

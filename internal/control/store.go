@@ -31,6 +31,8 @@ type FunctionStore interface {
 	// NameOfTitle gives the name of the function with a title. Error: CodeNotFound, field "function".
 	NameOfTitle(ctx context.Context, project, pkg, title string) (string, error)
 	ListFunctions(ctx context.Context, filter faas.FunctionFilter) (faas.FunctionPage, error)
+	// ReserveAlias lets change alter what an alias keeps loaded, in the Spec.AliasReserve of its main version, and gives that. Errors: as Alias.
+	ReserveAlias(ctx context.Context, key faas.FunctionKey, name string, change func(*faas.Function) error) (*faas.Function, error)
 	// Reserved lists the versions with reserved instances, of a project or, for "", of all.
 	Reserved(ctx context.Context, project string) ([]*faas.Function, error)
 	// Usage counts what a project holds.

@@ -20,7 +20,7 @@ type VersionStore interface {
 	UpdateAlias(ctx context.Context, key faas.FunctionKey, name string, change func(*faas.Alias) error) (*faas.Alias, error)
 	Alias(ctx context.Context, key faas.FunctionKey, name string) (*faas.Alias, error)
 	Aliases(ctx context.Context, key faas.FunctionKey) ([]*faas.Alias, error)
-	DeleteAlias(ctx context.Context, key faas.FunctionKey, name string) error
+	DeleteAlias(ctx context.Context, key faas.FunctionKey, name string) (version string, err error)
 }
 
 // Versions are the use cases on the versions and aliases of functions. Every method takes the project it works in and a URN within it.
@@ -91,7 +91,7 @@ func (s *Versions) Publish(ctx context.Context, project string, urn faas.URN, n 
 func published(latest *faas.Function, name, description string, at time.Time) *faas.Function {
 	v := *latest
 	v.Version, v.VersionDescription, v.ImageLabel = name, description, imageLabel(name, at)
-	v.Title, v.Pinned, v.Spec.Reserved, v.Spec.ReservedIdle = "", false, 0, false
+	v.Title, v.Pinned, v.Spec.Reserved, v.Spec.ReservedIdle, v.Spec.AliasReserve = "", false, 0, false, nil
 	v.CreatedAt, v.ModifiedAt = at, at
 	return &v
 }

@@ -125,7 +125,7 @@ func free(a *faas.Alias, all []*faas.Alias) error {
 	return nil
 }
 
-// UpdateAlias reads an alias, lets change alter it, stores it and gives what it stored. The project's functions are locked meanwhile,
+// UpdateAlias reads an alias, lets change alter it, stores it and gives what it stored; what it keeps loaded goes along. The project's functions are locked meanwhile,
 // so change must be quick and must not call the store; its error leaves all as it was and is returned. The name, the function and the
 // creation time cannot be changed. Errors: CodeNotFound, field "function" or "alias"; those of CreateAlias for the new versions.
 func (db *DB) UpdateAlias(ctx context.Context, key faas.FunctionKey, name string, change func(*faas.Alias) error) (a *faas.Alias, err error) {
@@ -136,6 +136,7 @@ func (db *DB) UpdateAlias(ctx context.Context, key faas.FunctionKey, name string
 		if a, err = alias(ctx, tx, key, name); err != nil {
 			return err
 		}
+		led := a.Key.Version
 		if err := change(a); err != nil {
 			return err
 		}
@@ -153,6 +154,9 @@ func (db *DB) UpdateAlias(ctx context.Context, key faas.FunctionKey, name string
 		if _, err := tx.ExecContext(ctx, `update aliases set version = $1, modified_us = $2, doc = $3
 			where project = $4 and package = $5 and name = $6 and alias = $7`,
 			a.Key.Version, a.ModifiedAt.UnixMicro(), doc, key.Project, key.Package, key.Name, name); err != nil {
+			return err
+		}
+		if err := moveReserve(ctx, tx, key, name, led, a.Key.Version); err != nil {
 			return err
 		}
 		_, _, err = take(ctx, tx, key.Project, faas.Usage{})
@@ -223,10 +227,10 @@ func scanAlias(row interface{ Scan(...any) error }) (*faas.Alias, error) {
 	return a, decodeAlias(doc, a)
 }
 
-// DeleteAlias removes an alias with its settings for asynchronous calls, and cancels the calls that wait for it. Errors: as Alias;
-// CodeConflict, field "alias.triggers", while triggers call it.
-func (db *DB) DeleteAlias(ctx context.Context, key faas.FunctionKey, name string) error {
-	return db.change(ctx, "delete alias", func(tx *sql.Tx) error {
+// DeleteAlias removes an alias with its settings for asynchronous calls and what it keeps loaded, and cancels the calls that wait for it. It
+// gives the main version. Errors: as Alias; CodeConflict, field "alias.triggers", while triggers call it.
+func (db *DB) DeleteAlias(ctx context.Context, key faas.FunctionKey, name string) (version string, err error) {
+	err = db.change(ctx, "delete alias", func(tx *sql.Tx) error {
 		if _, err := lockProject(ctx, tx, key.Project); err != nil {
 			return err
 		}
@@ -244,12 +248,17 @@ func (db *DB) DeleteAlias(ctx context.Context, key faas.FunctionKey, name string
 		if err := dropAlias(ctx, tx, key, name); err != nil {
 			return err
 		}
+		if err := moveReserve(ctx, tx, key, name, a.Key.Version, ""); err != nil {
+			return err
+		}
 		if err := db.dropQualifier(ctx, tx, key, a.Qualifier()); err != nil {
 			return err
 		}
+		version = a.Key.Version
 		_, _, err = take(ctx, tx, key.Project, faas.Usage{})
 		return err
 	})
+	return version, err
 }
 
 func dropAlias(ctx context.Context, tx *sql.Tx, key faas.FunctionKey, name string) error {

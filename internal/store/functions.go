@@ -182,7 +182,7 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 	}
 	_, err = tx.ExecContext(ctx, `update functions set revision = $1, digest = $2, code_bytes = $3, modified_us = $4, doc = $5, reserves = $6
 		where project = $7 and package = $8 and name = $9 and version = $10`,
-		f.Revision, f.Code.Digest, f.Code.Size, f.ModifiedAt.UnixMicro(), doc, bit(f.Spec.Reserved > 0), f.Project, f.Package, f.Name, f.Version)
+		f.Revision, f.Code.Digest, f.Code.Size, f.ModifiedAt.UnixMicro(), doc, bit(keeps(f)), f.Project, f.Package, f.Name, f.Version)
 	return err
 }
 

@@ -65,7 +65,7 @@ func insertFunction(ctx context.Context, tx *sql.Tx, f *faas.Function) (bool, er
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		on conflict (project, package, name, version) do nothing`,
 		f.Number, f.Project, f.Package, f.Name, f.Version, f.ID, f.Revision, f.Code.Digest, f.Code.Size,
-		f.CreatedAt.UnixMicro(), f.ModifiedAt.UnixMicro(), doc, strings.ToLower(f.Name), bit(f.Spec.Reserved > 0))
+		f.CreatedAt.UnixMicro(), f.ModifiedAt.UnixMicro(), doc, strings.ToLower(f.Name), bit(keeps(f)))
 }
 
 // Versions lists the versions of a function in the order in which they were made, so Latest first. Error: CodeNotFound, field "function".

@@ -149,6 +149,29 @@ func TestAliasThroughARoute(t *testing.T) {
 	require.Equal(t, map[string]int{"200 1": 80, "200 2": 20}, counts)
 }
 
+// TestReservedInstancesFollowTheirAlias leads an alias that keeps two instances loaded to another version: they are warm there when the first
+// call comes, and go where they were.
+func TestReservedInstancesFollowTheirAlias(t *testing.T) {
+	t.Parallel()
+	h := start(t, "--prepared", "0")
+	h.create(t, function{name: "kept", runtime: python, source: numbered(0)})
+	h.publish(t, "kept", "v1", numbered(1))
+	h.publish(t, "kept", "v2", numbered(2))
+	h.ask(t, http.MethodPost, h.function("kept")+"/aliases", map[string]any{"name": "prod", "version": "v1"})
+	h.ask(t, http.MethodPut, h.function("kept")+":!prod/reservedinstances", map[string]any{"count": 2})
+	for _, version := range []string{"v1", "v2", "v1"} {
+		h.ask(t, http.MethodPut, h.function("kept")+"/aliases/prod", map[string]any{"version": version})
+		require.Eventually(t, func() bool { return gauge(t, h, "hanshu_pool_instances") == 2 }, time.Minute, 10*time.Millisecond)
+		a, err := h.invoke(t.Context(), "kept:!prod", event(1))
+		require.NoError(t, err)
+		require.Equal(t, strings.TrimPrefix(version, "v"), strings.TrimSpace(string(a.body)))
+		require.Contains(t, a.header.Get("X-Cff-Invoke-Summary"), `"coldStart":false`)
+	}
+	h.ask(t, http.MethodPut, h.function("kept")+":!prod/reservedinstances", map[string]any{"count": 0})
+	a := h.ask(t, http.MethodGet, h.functions()+"/reservedinstanceconfigs", nil)
+	require.Contains(t, string(a.body), `"count":0`)
+}
+
 // triggerOf makes a trigger of a version or alias, and gives its address.
 func (h *host) triggerOf(t *testing.T, name, kind string, data map[string]any) string {
 	t.Helper()

@@ -183,6 +183,17 @@ func (u *user) aliasEverywhere(t *testing.T, urn string) {
 		FunctionUrn: urn + ":v2", ContentType: "application/json", Body: &model.UpdateFunctionReservedInstancesCountRequestBody{Count: 1},
 	})
 	require.NoError(t, err)
+	_, err = u.UpdateFunctionReservedInstancesCount(&model.UpdateFunctionReservedInstancesCountRequest{
+		FunctionUrn: prod, ContentType: "application/json", Body: &model.UpdateFunctionReservedInstancesCountRequestBody{Count: 2},
+	})
+	require.NoError(t, err)
+	kept, err := u.ListReservedInstanceConfigs(&model.ListReservedInstanceConfigsRequest{FunctionUrn: ptr(urn), Limit: ptr("100"), Marker: ptr("0"), ContentType: "application/json"})
+	require.NoError(t, err)
+	var found []string
+	for _, one := range *kept.ReservedInstances {
+		found = append(found, fmt.Sprint(*one.QualifierType, " ", *one.QualifierName, " ", *one.MinCount))
+	}
+	require.Equal(t, []string{"version v2 1", "alias prod 2"}, found)
 	sums, err := u.ListFunctionStatistics(&model.ListFunctionStatisticsRequest{FuncUrn: prod, Period: "60", ContentType: "application/json"})
 	require.NoError(t, err)
 	count := 0.0

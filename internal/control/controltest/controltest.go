@@ -181,6 +181,12 @@ func (s *Store) Alias(_ context.Context, key faas.FunctionKey, name string) (*fa
 	return nil, faas.NotFound("alias", name)
 }
 
+// ReserveAlias is of control.FunctionStore: there is no alias.
+func (s *Store) ReserveAlias(ctx context.Context, key faas.FunctionKey, name string, _ func(*faas.Function) error) (*faas.Function, error) {
+	_, err := s.Alias(ctx, key, name)
+	return nil, err
+}
+
 // NameOfTitle is of control.FunctionStore.
 func (s *Store) NameOfTitle(_ context.Context, project, pkg, title string) (string, error) {
 	s.mu.Lock()

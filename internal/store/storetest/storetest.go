@@ -39,6 +39,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"versions", testVersions},
 		{"aliases", testAliases},
 		{"deleting a version", testDeleteVersion},
+		{"reserved instances of an alias", testReserveAlias},
 		{"a deleted function leaves nothing behind", testNothingLeft},
 		{"names in every script", testNames},
 		{"text that is not text", testNotText},

@@ -152,11 +152,15 @@ func testAliases(t *testing.T, at string) {
 	bound := trigger(function("p", "f"), "")
 	bound.Key.Version, bound.Alias = "", "prod"
 	addTrigger(t, db, bound)
-	requireError(t, db.DeleteAlias(t.Context(), key, "prod"), faas.CodeConflict, "alias.triggers")
+	_, err = db.DeleteAlias(t.Context(), key, "prod")
+	requireError(t, err, faas.CodeConflict, "alias.triggers")
 	_, err = db.DeleteTriggers(t.Context(), faas.TriggerFilter{Project: "p", ID: bound.ID})
 	require.NoError(t, err)
-	require.NoError(t, db.DeleteAlias(t.Context(), key, "prod"))
-	requireError(t, db.DeleteAlias(t.Context(), key, "prod"), faas.CodeNotFound, "alias")
+	led, err := db.DeleteAlias(t.Context(), key, "prod")
+	require.NoError(t, err)
+	require.Equal(t, "v3", led)
+	_, err = db.DeleteAlias(t.Context(), key, "prod")
+	requireError(t, err, faas.CodeNotFound, "alias")
 }
 
 // testDeleteVersion deletes one with an alias, triggers, settings, and calls that wait for it and for its alias.
@@ -171,7 +175,8 @@ func testDeleteVersion(t *testing.T, at string) {
 	require.NoError(t, db.CreateAlias(t.Context(), next, 10))
 	_, err := db.DeleteVersion(t.Context(), v1)
 	requireError(t, err, faas.CodeConflict, "additional_version")
-	require.NoError(t, db.DeleteAlias(t.Context(), key, "next"))
+	_, err = db.DeleteAlias(t.Context(), key, "next")
+	require.NoError(t, err)
 	hang(t, db, key)
 
 	gone, err := db.DeleteVersion(t.Context(), v1)
@@ -197,6 +202,55 @@ func testDeleteVersion(t *testing.T, at string) {
 	}
 	require.Equal(t, map[string]faas.JobState{"to-latest": faas.JobWaiting, "to-v1": faas.JobCancelled, "to-!live": faas.JobCancelled}, states)
 	requireBalanced(t, db, 1, 0, 2)
+}
+
+// testReserveAlias leads an alias that keeps instances loaded from version to version, and deletes it.
+func testReserveAlias(t *testing.T, at string) {
+	db := Open(t, at)
+	f := function("p", "f")
+	create(t, db, f)
+	key := f.Key()
+	publish(t, db, key, "v1")
+	publish(t, db, key, "v2")
+	addAlias(t, db, key, "live", "v1")
+	want := &faas.AliasReserve{Alias: "live", Count: 3, Idle: true}
+	got, err := db.ReserveAlias(t.Context(), key, "live", func(f *faas.Function) error {
+		f.Spec.AliasReserve = want
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []any{"v1", int64(2)}, []any{got.Version, got.Revision})
+	kept := func() (found []string) {
+		all, err := db.Reserved(t.Context(), "p")
+		require.NoError(t, err)
+		for _, f := range all {
+			require.Equal(t, want, f.Spec.AliasReserve)
+			found = append(found, f.Version)
+		}
+		return found
+	}
+	require.Equal(t, []string{"v1"}, kept())
+	lead := func(version string) {
+		_, err := db.UpdateAlias(t.Context(), key, "live", func(a *faas.Alias) error {
+			a.Key.Version = version
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	lead("v2")
+	require.Equal(t, []string{"v2"}, kept())
+	lead(faas.Latest)
+	require.Equal(t, []string{faas.Latest}, kept())
+	lead(faas.Latest)
+	require.Equal(t, []string{faas.Latest}, kept())
+	no := faas.Errorf(faas.CodeInvalid, "count", "no")
+	_, err = db.ReserveAlias(t.Context(), key, "live", func(*faas.Function) error { return no })
+	require.Same(t, no, err)
+	_, err = db.ReserveAlias(t.Context(), key, "none", func(*faas.Function) error { return nil })
+	requireError(t, err, faas.CodeNotFound, "alias")
+	_, err = db.DeleteAlias(t.Context(), key, "live")
+	require.NoError(t, err)
+	require.Empty(t, kept())
 }
 
 // hang puts a trigger, a config and a waiting job on Latest, v1 and the alias live.
