@@ -211,7 +211,7 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
 			return err
 		}
-		for _, table := range []string{"function_titles", "aliases", "calls", "async_configs"} {
+		for _, table := range []string{"function_titles", "aliases", "calls", "call_counts", "async_configs"} {
 			if _, err := tx.ExecContext(ctx, `delete from `+table+` where project = $1 and package = $2 and name = $3`,
 				key.Project, key.Package, key.Name); err != nil {
 				return err
