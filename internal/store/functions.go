@@ -245,11 +245,16 @@ func (db *DB) ListFunctions(ctx context.Context, filter faas.FunctionFilter) (pa
 		if err := tx.QueryRowContext(ctx, count, args...).Scan(&page.Total); err != nil {
 			return err
 		}
-		// The rows that are left out are passed over in the index, and not read.
+		// The rows that are left out are passed over in the index, and not read; from the end where that is nearer.
+		order, skip, want := "", filter.Skip, int64(limit)+1
+		if behind := page.Total - filter.Skip; filter.After == 0 && 0 < behind && behind < filter.Skip {
+			want = min(want, behind)
+			order, skip = " desc", behind-want
+		}
 		n := len(args)
 		rows, err := tx.QueryContext(ctx, fmt.Sprintf(`select %[1]s from functions where project = $1 and seq in (select seq%[2]s and seq > $%[3]d
-			order by seq limit $%[4]d offset $%[5]d) order by seq`, functionColumns, matching, n+1, n+2, n+3),
-			append(args, filter.After, limit+1, filter.Skip)...)
+			order by seq%[6]s limit $%[4]d offset $%[5]d) order by seq`, functionColumns, matching, n+1, n+2, n+3, order),
+			append(args, filter.After, want, skip)...)
 		if err != nil {
 			return err
 		}
