@@ -37,10 +37,10 @@ func New(cfg Config) httpkit.Face {
 	f := face{cfg}
 	return httpkit.Face{Name: "iam", WriteError: writeError, Routes: []httpkit.Route{
 		{Method: "POST", Path: "/v3/auth/tokens", Operation: "KeystoneCreateToken", Open: true, MaxBody: 64 << 10, Handle: f.createToken},
-		{Method: "GET", Path: "/v3/projects", Operation: "KeystoneListProjects", Handle: f.listProjects},
-		{Method: "GET", Path: "/v3/auth/projects", Operation: "KeystoneListAuthProjects", Handle: f.listAuthProjects},
-		{Method: "GET", Path: "/v3/auth/domains", Operation: "KeystoneListAuthDomains", Handle: f.listAuthDomains},
-		{Method: "GET", Path: "/v3/users", Operation: "KeystoneListUsers", Handle: f.listUsers},
+		{Method: "GET", Path: "/v3/projects", Operation: "KeystoneListProjects", Action: auth.ActionSelf, Handle: f.listProjects},
+		{Method: "GET", Path: "/v3/auth/projects", Operation: "KeystoneListAuthProjects", Action: auth.ActionSelf, Handle: f.listAuthProjects},
+		{Method: "GET", Path: "/v3/auth/domains", Operation: "KeystoneListAuthDomains", Action: auth.ActionSelf, Handle: f.listAuthDomains},
+		{Method: "GET", Path: "/v3/users", Operation: "KeystoneListUsers", Action: auth.ActionSelf, Handle: f.listUsers},
 	}}
 }
 
