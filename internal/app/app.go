@@ -191,7 +191,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
-		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
+		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		admin.New(withPeople(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), identities, trail)),
 	)

@@ -93,6 +93,15 @@ func (a *Auth) verify(ctx context.Context, text string) (tokenEntry, error) {
 	})
 }
 
+// Verify tells what a token is good for. Error: CodeUnauthenticated.
+func (a *Auth) Verify(ctx context.Context, text string) (Token, faas.Principal, error) {
+	e, err := a.verify(ctx, text)
+	if faas.CodeOf(err) == faas.CodeUnauthenticated {
+		err = faas.Errorf(faas.CodeUnauthenticated, "", wrongToken)
+	}
+	return e.token, e.principal, err
+}
+
 func (t Token) principal(actingFor string) faas.Principal {
 	p := faas.Principal{UserID: t.User.ID, UserName: t.User.Name, DomainID: t.Domain.ID, Domain: t.Domain.Name, ProjectID: t.Project.ID, Project: t.Project.Name}
 	if t.Agency.ID != "" {
