@@ -114,7 +114,7 @@ func addUser(ctx context.Context, tx *sql.Tx, u faas.User) error {
 	}
 	return add(ctx, tx, "user", []string{u.ID, u.Name, u.PasswordHash},
 		`insert into users (id, domain_id, name, password_hash, disabled) values ($1, $2, $3, $4, $5) on conflict do nothing`,
-		u.ID, u.DomainID, u.Name, u.PasswordHash, bit(u.Disabled))
+		u.ID, u.DomainID, u.Name, u.PasswordHash, truth(u.Disabled))
 }
 
 func addAccessKey(ctx context.Context, tx *sql.Tx, k faas.AccessKey) error {
@@ -125,7 +125,7 @@ func addAccessKey(ctx context.Context, tx *sql.Tx, k faas.AccessKey) error {
 	return add(ctx, tx, "access_key", []string{k.ID, k.Description},
 		`insert into access_keys (id, user_id, sealed_secret, description, disabled, created_us, expires_us)
 		values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
-		k.ID, k.UserID, secret, k.Description, bit(k.Disabled), micros(k.CreatedAt), micros(k.ExpiresAt))
+		k.ID, k.UserID, secret, k.Description, truth(k.Disabled), micros(k.CreatedAt), micros(k.ExpiresAt))
 }
 
 // add inserts an identity of a kind, once its texts are known to be storable.

@@ -12,8 +12,8 @@ import (
 
 const keyColumns = `select id, user_id, sealed_secret, description, disabled <> 0, created_us, expires_us from access_keys`
 
-// bit writes a truth as both databases take it.
-func bit(yes bool) int64 {
+// truth writes a truth as both databases take it.
+func truth(yes bool) int64 {
 	if yes {
 		return 1
 	}
@@ -64,7 +64,7 @@ func (db *DB) UpdateUser(ctx context.Context, u faas.User) error {
 		if !storable(u.ID, u.PasswordHash) {
 			return faas.NotFound("user", u.ID)
 		}
-		done, err := insert(ctx, tx, `update users set password_hash = $1, disabled = $2 where id = $3`, u.PasswordHash, bit(u.Disabled), u.ID)
+		done, err := insert(ctx, tx, `update users set password_hash = $1, disabled = $2 where id = $3`, u.PasswordHash, truth(u.Disabled), u.ID)
 		if err == nil && !done {
 			err = faas.NotFound("user", u.ID)
 		}
@@ -145,7 +145,7 @@ func (db *DB) UpdateAccessKey(ctx context.Context, k faas.AccessKey) error {
 		var err error
 		if storable(k.ID) {
 			done, err = insert(ctx, tx, `update access_keys set description = $1, disabled = $2, expires_us = $3 where id = $4`,
-				k.Description, bit(k.Disabled), micros(k.ExpiresAt), k.ID)
+				k.Description, truth(k.Disabled), micros(k.ExpiresAt), k.ID)
 		}
 		if err == nil && !done {
 			err = faas.NotFound("access_key", k.ID)
