@@ -152,6 +152,10 @@ func (f face) createKey(w http.ResponseWriter, r *http.Request) error {
 const defaultGrace = 24 * time.Hour
 
 func (f face) rotateKey(w http.ResponseWriter, r *http.Request) error {
+	id, err := f.ownKey(r)
+	if err != nil {
+		return err
+	}
 	grace := int64(defaultGrace / time.Second)
 	q := struct {
 		Grace *int64 `json:"grace_seconds"`
@@ -161,10 +165,6 @@ func (f face) rotateKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	if q.Grace == nil || *q.Grace < 0 || *q.Grace > int64(auth.MaxRotateGrace/time.Second) {
 		return faas.Errorf(faas.CodeInvalid, "grace_seconds", "grace_seconds must be a number from 0 to %d", int64(auth.MaxRotateGrace/time.Second))
-	}
-	id, err := f.ownKey(r)
-	if err != nil {
-		return err
 	}
 	fresh, old, err := f.cfg.People.RotateKey(r.Context(), httpkit.PrincipalOf(r.Context()), id, time.Duration(*q.Grace)*time.Second)
 	if err != nil {
@@ -177,15 +177,15 @@ func (f face) rotateKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (f face) updateKey(w http.ResponseWriter, r *http.Request) error {
+	id, err := f.ownKey(r)
+	if err != nil {
+		return err
+	}
 	var q struct {
 		Description *string `json:"description"`
 		Disabled    *bool   `json:"disabled"`
 	}
 	if err := httpkit.DecodeJSON(httpkit.BodyOf(r.Context()), &q); err != nil {
-		return err
-	}
-	id, err := f.ownKey(r)
-	if err != nil {
 		return err
 	}
 	k, err := f.cfg.People.SetKey(r.Context(), httpkit.PrincipalOf(r.Context()), id, q.Description, q.Disabled)

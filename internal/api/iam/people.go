@@ -321,6 +321,10 @@ func (f face) showKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (f face) updateKey(w http.ResponseWriter, r *http.Request) error {
+	k, err := f.ownKey(r)
+	if err != nil {
+		return err
+	}
 	var q struct {
 		Credential struct {
 			Status      *string `json:"status"`
@@ -337,10 +341,6 @@ func (f face) updateKey(w http.ResponseWriter, r *http.Request) error {
 		}
 		off := *s == keyInactive
 		disabled = &off
-	}
-	k, err := f.ownKey(r)
-	if err != nil {
-		return err
 	}
 	if k, err = f.Keys.SetKey(r.Context(), httpkit.PrincipalOf(r.Context()), k.ID, q.Credential.Description, disabled); err != nil {
 		return err
