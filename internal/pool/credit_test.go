@@ -109,3 +109,25 @@ func TestCredentials(t *testing.T) {
 		})
 	}
 }
+
+// TestCredentialsInHeaders: a function that serves HTTP finds them in each request where its owner wants so, and not otherwise.
+func TestCredentialsInHeaders(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, &actors{play: func(a *actor) {
+		if a.loaded() {
+			a.echo()
+		}
+	}}, func(c *pool.Config) { c.Credentials = &desk{life: time.Hour} })
+	for _, wanted := range []bool{true, false} {
+		f := s.function()
+		f.Spec.Role, f.Spec.AuthInHeader = "agency", wanted
+		_, err := s.Exchange(t.Context(), f, faas.Invocation{ID: "id", QueueBy: time.Now().Add(5 * time.Second)}, func(b faas.Backend) error {
+			for _, name := range []string{"X-Cff-Auth-Token", "X-Cff-Security-Access-Key", "X-Cff-Security-Secret-Key", "X-Cff-Security-Token"} {
+				require.Equal(t, wanted, b.Header()[name] != "", name)
+			}
+			require.Equal(t, "id", b.Header()["X-Cff-Request-Id"])
+			return nil
+		})
+		require.NoError(t, err)
+	}
+}
