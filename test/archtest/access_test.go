@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -83,6 +84,7 @@ type someone struct {
 // house is a whole server with two projects and someone of every kind.
 type house struct {
 	t       *testing.T
+	server  *app.Server
 	handler http.Handler
 	routes  []route
 	admin   map[string]any
@@ -99,7 +101,7 @@ func newHouse(t *testing.T) *house {
 	s, err := app.New(t.Context(), cfg, "test", slog.New(slog.NewTextHandler(io.Discard, nil)))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	h := &house{t: t, handler: s.Handler(), admin: map[string]any{}}
+	h := &house{t: t, server: s, handler: s.Handler(), admin: map[string]any{}}
 	for _, r := range s.Routes() {
 		if !r.Open {
 			h.routes = append(h.routes, route{r.Face, r.Operation, r.Method, r.Path, string(r.Action)})
@@ -276,6 +278,7 @@ func (h *house) ask(s *someone, r route) *httptest.ResponseRecorder {
 
 // TestAccess asks every route of a whole server as somebody of every kind: it answers exactly where the table says.
 func TestAccess(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	want := map[string]string{}
 	for key, operations := range actions {
@@ -310,5 +313,34 @@ func TestAccess(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("%s stands in the table and is no route", name)
 		}
+	}
+}
+
+// TestGatewayAccess: a route of the data plane with auth IAM lets in who may invoke in the project of its function.
+func TestGatewayAccess(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.server.Run(ctx) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
+	ready, err := http.Get(h.admin["endpoint"].(string) + "/healthz") // answered when everything has started
+	require.NoError(t, err)
+	require.NoError(t, ready.Body.Close())
+	h.make("POST", "/v2/"+h.project+"/fgs/functions", map[string]any{"func_name": "hello", "runtime": "http", "handler": "bootstrap", "memory_size": 128, "timeout": 3,
+		"code_type": "inline", "package": "default", "func_code": map[string]any{"file": "IyEvYmluL3NoCnNsZWVwIDEK"}})
+	urn := "urn:fss:" + h.admin["region"].(string) + ":" + h.project + ":function:default:hello:latest"
+	h.make("POST", "/v2/"+h.project+"/fgs/triggers/"+urn, map[string]any{"trigger_type_code": "APIG", "event_data": map[string]any{"name": "hello", "path": "/hello",
+		"auth": "IAM", "match_mode": "NORMAL", "req_method": "GET", "func_info": map[string]any{"timeout": 3000, "invocation_type": "async"}}})
+	for _, s := range h.people {
+		w := h.send("GET", "/gateway/hello", nil, s.sign)
+		want := http.StatusAccepted
+		switch {
+		case s.ends:
+			want = http.StatusUnauthorized
+		case !strings.Contains(holds[s.role], "invoke"):
+			want = http.StatusForbidden
+		}
+		require.Equal(t, want, w.Code, "%s: %s", s.name, w.Body)
 	}
 }

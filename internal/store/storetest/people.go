@@ -153,7 +153,9 @@ func testAudit(t *testing.T, url string) {
 		return e
 	}
 	e1 := entry(1, nil)
-	e2 := entry(2, func(e *faas.AuditEntry) { e.Actor, e.ActorID, e.Status, e.Code, e.ProjectID = "bob", "u2", 403, faas.CodeForbidden, "p2" })
+	e2 := entry(2, func(e *faas.AuditEntry) {
+		e.Actor, e.ActorID, e.Status, e.Code, e.ProjectID = "bob", "u2", 403, faas.CodeForbidden, "p2"
+	})
 	e3 := entry(3, func(e *faas.AuditEntry) { e.DomainID, e.ActorID, e.Actor, e.Status, e.Skipped = "", "", "", 401, 7 })
 	entry(4, func(e *faas.AuditEntry) { e.DomainID = "d2" })
 	e5 := entry(5, func(e *faas.AuditEntry) { e.Operation = "DeleteUser"; e.Resource = "a\x00b\xff" })
