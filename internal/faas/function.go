@@ -58,8 +58,9 @@ type Spec struct {
 	AliasReserve  *AliasReserve
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
-	Role          string // agency the function acts as; "" for none
-	AppRole       string
+	Role          string // agency of the function; "" for none
+	AppRole       string // agency that it acts as while it runs; "" for Role
+	AuthInHeader  bool   // one that serves HTTP finds its agency's credentials in each request
 	EnterpriseID  string
 	Dependencies  []string // ids of dependency versions, in order
 	Image         *Image   // of RuntimeImage, and nil of every other
@@ -82,6 +83,14 @@ func (s *Spec) Keeps() (count int, idle bool) {
 		count, idle = count+by.Count, by.Idle && (idle || count == 0)
 	}
 	return count, idle
+}
+
+// Agency is the name of the agency that the function acts as; "" for none.
+func (s *Spec) Agency() string {
+	if s.AppRole != "" {
+		return s.AppRole
+	}
+	return s.Role
 }
 
 // The ways of calling a handler.
