@@ -34,10 +34,12 @@ type document struct {
 	RequestsPer   int               `json:"requests_per,omitempty"`
 	Reserved      int               `json:"reserved,omitempty"`
 	ReservedIdle  bool              `json:"reserved_idle,omitempty"`
+	AliasReserve  *reserveDocument  `json:"alias_reserve,omitempty"`
 	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
 	AppRole       string            `json:"app_role,omitempty"`
+	AuthInHeader  bool              `json:"auth_in_header,omitempty"`
 	EnterpriseID  string            `json:"enterprise_id,omitempty"`
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
@@ -55,6 +57,13 @@ type document struct {
 	Title              string `json:"title,omitempty"`
 	CreatedBy          string `json:"created_by,omitempty"`
 	ModifiedBy         string `json:"modified_by,omitempty"`
+}
+
+// reserveDocument is a faas.AliasReserve.
+type reserveDocument struct {
+	Alias string `json:"alias"`
+	Count int    `json:"count"`
+	Idle  bool   `json:"idle,omitempty"`
 }
 
 // imageDocument is a faas.Image.
@@ -77,8 +86,8 @@ func encode(f *faas.Function) (string, error) {
 		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
-		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
-		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
+		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, AliasReserve: (*reserveDocument)(s.AliasReserve),
+		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
@@ -103,8 +112,8 @@ func decode(text string, f *faas.Function) error {
 		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
-		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
-		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
+		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, AliasReserve: (*faas.AliasReserve)(d.AliasReserve),
+		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,17 +26,19 @@ type Permissions interface {
 
 // Config is what New needs.
 type Config struct {
-	Permissions Permissions
-	Runs        Runs
-	Invoker     Invoker
-	Jobs        Jobs
-	JobList     JobList
-	Webhooks    Webhooks
-	Status      func() Status
-	Runtimes    func() []Runtime
+	Permissions  Permissions
+	Runs         Runs
+	Invoker      Invoker
+	Jobs         Jobs
+	JobList      JobList
+	Webhooks     Webhooks
+	People       People
+	Audit        Audit
+	Status       func() Status
+	Runtimes     func() []Runtime
+	WriteMetrics func(io.Writer)
 	// WorkflowSchema is the JSON Schema of the definitions of workflows.
 	WorkflowSchema []byte
-	WriteMetrics   func(io.Writer)
 	// PostBucketEvents hands a bucket's notification to the triggers of a project, and tells how many calls it becomes.
 	PostBucketEvents func(ctx context.Context, project string, body []byte) (int, error)
 	Healthy          func(ctx context.Context) error // asked by /healthz; nil means ready
@@ -74,14 +77,14 @@ type face struct{ cfg Config }
 // New gives the face.
 func New(cfg Config) httpkit.Face {
 	f := face{cfg}
-	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: append([]httpkit.Route{
+	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: slices.Concat([]httpkit.Route{
 		{Method: "GET", Path: "/healthz", Operation: "Health", Open: true, Handle: f.health},
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
-		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
-		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
-		{Method: "GET", Path: "/admin/v1/workflow-schema", Operation: "ShowWorkflowSchema", Handle: f.workflowSchema},
-		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
-	}, append(f.runRoutes(), f.jobRoutes()...)...)}
+		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Action: auth.ActionSelf, Handle: f.status},
+		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Action: auth.ActionSelf, Handle: f.runtimes},
+		{Method: "GET", Path: "/admin/v1/workflow-schema", Operation: "ShowWorkflowSchema", Action: auth.ActionSelf, Handle: f.workflowSchema},
+		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Action: auth.ActionInvoke, Handle: f.postBucketEvents},
+	}, f.runRoutes(), f.jobRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes())}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {

@@ -7,6 +7,7 @@ package functiongraph
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
@@ -29,11 +30,14 @@ type Invoker interface {
 	Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error)
 	// Find gives the version that a request means, and holds the request to what its owner allows, without running it.
 	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
+	// Bound gives the version that the rules of an alias choose for a call that is made later; "" where that is open.
+	Bound(ctx context.Context, r invoke.Request) (string, error)
 }
 
 // Config is what the face needs. All of it is required, but for Now.
 type Config struct {
 	Functions *control.Functions
+	Versions  *control.Versions
 	Triggers  *control.Triggers
 	Invoker   Invoker
 	Access    Access
@@ -93,19 +97,19 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: functions + "/reservedinstanceconfigs", Operation: "ListReservedInstanceConfigs", Handle: a.listReservedConfigs},
 		{Method: http.MethodGet, Path: functions + "/reservedinstances", Operation: "ListFunctionReservedInstances", Handle: a.listReserved},
 		{Method: http.MethodGet, Path: "/v2/{project_id}/fgs/quotas", Operation: "ListQuotas", Handle: a.listQuotas},
-		{Method: http.MethodPost, Path: function + "/invocations", Operation: "InvokeFunction", MaxBody: faas.MaxEventBytes, Handle: a.invokeFunction},
+		{Method: http.MethodPost, Path: function + "/invocations", Operation: "InvokeFunction", Action: auth.ActionInvoke, MaxBody: faas.MaxEventBytes, Handle: a.invokeFunction},
 
-		{Method: http.MethodPost, Path: function + "/invocations-async", Operation: "AsyncInvokeFunction", MaxBody: faas.MaxAsyncEventBytes, Handle: a.asyncInvokeFunction},
+		{Method: http.MethodPost, Path: function + "/invocations-async", Operation: "AsyncInvokeFunction", Action: auth.ActionInvoke, MaxBody: faas.MaxAsyncEventBytes, Handle: a.asyncInvokeFunction},
 		{Method: http.MethodGet, Path: function + "/async-invocations", Operation: "ListAsyncInvocations", Handle: a.listAsyncInvocations},
 		{Method: http.MethodGet, Path: function + "/active-async-invocations", Operation: "ListActiveAsyncInvocations", Handle: a.listActiveAsyncInvocations},
-		{Method: http.MethodPost, Path: function + "/cancel", Operation: "CancelAsyncInvocation", Handle: a.cancelAsyncInvocation},
+		{Method: http.MethodPost, Path: function + "/cancel", Operation: "CancelAsyncInvocation", Action: auth.ActionInvoke, Handle: a.cancelAsyncInvocation},
 		{Method: http.MethodPut, Path: function + "/async-invoke-config", Operation: "UpdateFunctionAsyncInvokeConfig", Handle: a.updateAsyncConfig},
 		{Method: http.MethodGet, Path: function + "/async-invoke-config", Operation: "ShowFunctionAsyncInvokeConfig", Handle: a.showAsyncConfig},
 		{Method: http.MethodDelete, Path: function + "/async-invoke-config", Operation: "DeleteFunctionAsyncInvokeConfig", Handle: a.deleteAsyncConfig},
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, append(append(a.statisticsRoutes(functions, function), a.triggerRoutes()...), a.workflowRoutes()...)...)
+	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.workflowRoutes())...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

@@ -44,21 +44,21 @@ func (a *api) workflowRoutes() []httpkit.Route {
 	const flow = flows + "/{workflow_id}"
 	const runs = flow + "/executions"
 	return []httpkit.Route{
-		{Method: http.MethodPost, Path: flows, Operation: "CreateWorkflow", MaxBody: faas.MaxFlowDefinition, Handle: a.createFlow},
-		{Method: http.MethodGet, Path: flows, Operation: "ListWorkflow", Handle: a.listFlows},
-		{Method: http.MethodGet, Path: flow, Operation: "ShowWorkFlow", Handle: a.showFlow},
-		{Method: http.MethodPut, Path: flow, Operation: "UpdateWorkFlow", MaxBody: faas.MaxFlowDefinition, Handle: a.updateFlow},
-		{Method: http.MethodDelete, Path: flows, Operation: "BatchDeleteWorkflows", Handle: a.deleteFlows},
-		{Method: http.MethodPost, Path: runs, Operation: "StartWorkflowExecution", Handle: a.startRun},
-		{Method: http.MethodPost, Path: flow + "/sync-executions", Operation: "StartSyncWorkflowExecution", Handle: a.runNow},
-		{Method: http.MethodGet, Path: runs, Operation: "ListWorkflowExecutions", Handle: a.listRuns},
-		{Method: http.MethodGet, Path: runs + "/{execution_id}", Operation: "ShowWorkflowExecution", Handle: a.showRun},
-		{Method: http.MethodGet, Path: flow + "/executions-history", Operation: "ShowWorkflowExecutionForPage", Handle: a.pageRuns},
-		{Method: http.MethodPost, Path: runs + "/{execution_id}/terminate", Operation: "StopWorkFlow", Handle: a.stopRun},
-		{Method: http.MethodPost, Path: runs + "/{execution_id}/retry", Operation: "RetryWorkFlow", Handle: a.retryRun},
-		{Method: http.MethodPost, Path: flow + "/callback", Operation: "CreateCallbackWorkflow", MaxBody: faas.MaxFlowResult + 4096, Handle: a.answerRun},
-		{Method: http.MethodGet, Path: project + "/workflow-statistic", Operation: "ShowTenantMetric", Handle: a.tenantMetric},
-		{Method: http.MethodGet, Path: project + "/workflow-statistic/{workflow_urn}", Operation: "ShowWorkFlowMetric", Handle: a.flowMetric},
+		{Method: http.MethodPost, Path: flows, Operation: "CreateWorkflow", Action: auth.ActionWrite, MaxBody: faas.MaxFlowDefinition, Handle: a.createFlow},
+		{Method: http.MethodGet, Path: flows, Operation: "ListWorkflow", Action: auth.ActionRead, Handle: a.listFlows},
+		{Method: http.MethodGet, Path: flow, Operation: "ShowWorkFlow", Action: auth.ActionRead, Handle: a.showFlow},
+		{Method: http.MethodPut, Path: flow, Operation: "UpdateWorkFlow", Action: auth.ActionWrite, MaxBody: faas.MaxFlowDefinition, Handle: a.updateFlow},
+		{Method: http.MethodDelete, Path: flows, Operation: "BatchDeleteWorkflows", Action: auth.ActionWrite, Handle: a.deleteFlows},
+		{Method: http.MethodPost, Path: runs, Operation: "StartWorkflowExecution", Action: auth.ActionInvoke, Handle: a.startRun},
+		{Method: http.MethodPost, Path: flow + "/sync-executions", Operation: "StartSyncWorkflowExecution", Action: auth.ActionInvoke, Handle: a.runNow},
+		{Method: http.MethodGet, Path: runs, Operation: "ListWorkflowExecutions", Action: auth.ActionRead, Handle: a.listRuns},
+		{Method: http.MethodGet, Path: runs + "/{execution_id}", Operation: "ShowWorkflowExecution", Action: auth.ActionRead, Handle: a.showRun},
+		{Method: http.MethodGet, Path: flow + "/executions-history", Operation: "ShowWorkflowExecutionForPage", Action: auth.ActionRead, Handle: a.pageRuns},
+		{Method: http.MethodPost, Path: runs + "/{execution_id}/terminate", Operation: "StopWorkFlow", Action: auth.ActionInvoke, Handle: a.stopRun},
+		{Method: http.MethodPost, Path: runs + "/{execution_id}/retry", Operation: "RetryWorkFlow", Action: auth.ActionInvoke, Handle: a.retryRun},
+		{Method: http.MethodPost, Path: flow + "/callback", Operation: "CreateCallbackWorkflow", Action: auth.ActionInvoke, MaxBody: faas.MaxFlowResult + 4096, Handle: a.answerRun},
+		{Method: http.MethodGet, Path: project + "/workflow-statistic", Operation: "ShowTenantMetric", Action: auth.ActionRead, Handle: a.tenantMetric},
+		{Method: http.MethodGet, Path: project + "/workflow-statistic/{workflow_urn}", Operation: "ShowWorkFlowMetric", Action: auth.ActionRead, Handle: a.flowMetric},
 	}
 }
 
