@@ -203,6 +203,9 @@ func TestOperations(t *testing.T) {
 		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
 		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
 		"DeleteVersionAlias",
+		"CreateWorkflow", "ListWorkflow", "ShowWorkFlow", "UpdateWorkFlow", "BatchDeleteWorkflows", "StartWorkflowExecution",
+		"StartSyncWorkflowExecution", "ListWorkflowExecutions", "ShowWorkflowExecution", "ShowWorkflowExecutionForPage", "StopWorkFlow",
+		"RetryWorkFlow", "CreateCallbackWorkflow", "ShowTenantMetric", "ShowWorkFlowMetric",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)
