@@ -121,6 +121,7 @@ func (s *Functions) setCode(f *faas.Function, pkg faas.Package, at time.Time) er
 		}
 		pkg.Filename = cmp.Or(pkg.Filename, name)
 	}
+	pkg.Layers = f.Code.Layers
 	f.Code = pkg
 	f.ImageLabel = imageLabel(f.Version, at)
 	return nil
