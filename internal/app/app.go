@@ -154,10 +154,11 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Preparer: ahead, Images: images,
+		Preparer: ahead, Images: images, Dependencies: db,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
+	dependencies := s.newDependencies(db, blobs, fetcher)
 	records, err := s.openRecords(counters)
 	if err != nil {
 		return err
@@ -186,7 +187,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
-			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
+			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async)),

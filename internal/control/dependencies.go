@@ -7,8 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math"
 	"net/url"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -139,11 +142,10 @@ func ofDependency(err error) error {
 		return err
 	}
 	other := *e
-	switch e.Field {
-	case "func_code":
-		other.Field = "depend_file"
-	case "code_url":
-		other.Field = "depend_link"
+	for was, is := range map[string]string{"func_code": "depend_file", "code_url": "depend_link"} {
+		if e.Field == was {
+			other.Field, other.Message = is, strings.ReplaceAll(e.Message, was, is)
+		}
 	}
 	return &other
 }
@@ -217,6 +219,52 @@ func (d *Dependencies) Of(ctx context.Context, f *faas.Function) ([]*faas.Depend
 		return nil, nil
 	}
 	return d.cfg.Store.DependenciesByID(ctx, f.Project, f.Spec.Dependencies)
+}
+
+// KnownDependency is a version as another server knew it.
+type KnownDependency struct {
+	ID   string
+	Name string // "" where only the id is known
+	ETag string
+}
+
+// Find gives the ids of versions here: the same where a project may use such, and else the newest version with the same name and
+// package. Error: CodeNotFound, field "dependency", for the first that there is not.
+func (d *Dependencies) Find(ctx context.Context, project string, wanted []KnownDependency) ([]string, error) {
+	var ids []string
+	for _, w := range wanted {
+		_, err := d.cfg.Store.DependenciesByID(ctx, project, []string{w.ID})
+		if faas.CodeOf(err) == faas.CodeNotFound && w.Name != "" {
+			w.ID, err = d.findPackage(ctx, project, w)
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, w.ID)
+	}
+	return ids, nil
+}
+
+func (d *Dependencies) findPackage(ctx context.Context, project string, w KnownDependency) (string, error) {
+	page, err := d.cfg.Store.Dependencies(ctx, faas.DependencyFilter{Project: project, NamePart: w.Name, Limit: faas.MaxDependencies})
+	if err != nil {
+		return "", err
+	}
+	for _, newest := range page.Versions {
+		if newest.Name != w.Name {
+			continue
+		}
+		all, err := d.cfg.Store.DependencyVersions(ctx, project, newest.ID, 0, math.MaxInt32)
+		if err != nil {
+			return "", err
+		}
+		for _, v := range slices.Backward(all.Versions) {
+			if v.ETag == w.ETag {
+				return v.VersionID, nil
+			}
+		}
+	}
+	return "", faas.Errorf(faas.CodeNotFound, "dependency", "dependency %q with the package %.40q is not here; make it first", w.Name, w.ETag)
 }
 
 // Delete removes a version, or the whole dependency for number 0. Errors: CodeNotFound; CodeConflict while a function uses it.

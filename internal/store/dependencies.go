@@ -26,18 +26,18 @@ func (db *DB) CreateDependencyVersion(ctx context.Context, v *faas.DependencyVer
 		return faas.Errorf(faas.CodeInvalid, "depend_name", "the dependency's name or description holds bytes that are not text")
 	}
 	return db.change(ctx, "create dependency", func(tx *sql.Tx) error {
-		usage, _, err := take(ctx, tx, v.Project, faas.Usage{CodeBytes: v.Size})
+		usage, seq, err := take(ctx, tx, v.Project, faas.Usage{CodeBytes: v.Size})
 		if err != nil {
 			return err
 		}
 		if err := within(usage, faas.Usage{CodeBytes: v.Size}, quota); err != nil {
 			return err
 		}
-		err = tx.QueryRowContext(ctx, `insert into dependencies (id, project, name, name_folded, public, newest, last, created_us)
-			values ($1, $2, $3, $4, $5, 1, 1, $6)
+		err = tx.QueryRowContext(ctx, `insert into dependencies (id, project, seq, name, name_folded, public, newest, last, created_us)
+			values ($1, $2, $3, $4, $5, $6, 1, 1, $7)
 			on conflict (project, name) do update set newest = dependencies.last + 1, last = dependencies.last + 1
 			returning id, public, newest`,
-			v.ID, v.Project, v.Name, strings.ToLower(v.Name), v.Public, v.CreatedAt.UnixMicro()).Scan(&v.ID, &v.Public, &v.Number)
+			v.ID, v.Project, seq, v.Name, strings.ToLower(v.Name), v.Public, v.CreatedAt.UnixMicro()).Scan(&v.ID, &v.Public, &v.Number)
 		switch {
 		case err != nil:
 			return err
@@ -81,7 +81,7 @@ func (db *DB) Dependencies(ctx context.Context, f faas.DependencyFilter) (faas.D
 	}
 	matching := dependencyTables + ` where v.number = d.newest and ` + whose + `
 		and ($2 = '' or v.runtime = $2) and ($3 = '' or ` + db.dialect.position + `(d.name_folded, $3) > 0)`
-	return db.dependencyPage(ctx, matching+` `, `d.created_us, d.id`, f.Offset, f.Limit, f.Project, f.Runtime, strings.ToLower(f.NamePart))
+	return db.dependencyPage(ctx, matching+` `, `d.created_us, d.project, d.seq`, f.Offset, f.Limit, f.Project, f.Runtime, strings.ToLower(f.NamePart))
 }
 
 // DependencyVersions gives a page of the versions of a dependency that a project may use, oldest first. Error: CodeNotFound, field

@@ -35,6 +35,9 @@ type Invoker interface {
 type Config struct {
 	Functions *control.Functions
 	Triggers  *control.Triggers
+
+	Dependencies *control.Dependencies
+
 	Invoker   Invoker
 	Access    Access
 	Async     *control.AsyncConfigs
@@ -102,7 +105,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, append(a.statisticsRoutes(functions, function), a.triggerRoutes()...)...)
+	}, append(a.statisticsRoutes(functions, function), append(a.triggerRoutes(), append(a.dependencyRoutes(), a.transferRoutes()...)...)...)...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

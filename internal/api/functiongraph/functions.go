@@ -36,7 +36,11 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, f *faas.Function) e
 	if err != nil {
 		return err
 	}
-	return httpkit.WriteJSON(w, http.StatusOK, toFunction(f, o, a.Functions.Notice(f.Spec.Runtime)))
+	answer := toFunction(f, o, a.Functions.Notice(f.Spec.Runtime))
+	if answer.Dependencies, err = a.dependenciesOf(r, f, o); err != nil {
+		return err
+	}
+	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
 // maxPage is the default and the cap of maxitems.
@@ -133,6 +137,9 @@ func (a *api) showFunctionCode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := toCode(f, o)
+	if answer.Dependencies, err = a.dependenciesOf(r, f, o); err != nil {
+		return err
+	}
 	if f.Code.Kind == faas.KindImage {
 		return httpkit.WriteJSON(w, http.StatusOK, answer)
 	}
@@ -192,6 +199,9 @@ func (a *api) updateFunctionCode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := toCode(f, o)
+	if answer.Dependencies, err = a.dependenciesOf(r, f, o); err != nil {
+		return err
+	}
 	answer.FuncCode = &funcCodeAnswer{}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }

@@ -4,6 +4,7 @@
 create table dependencies (
     id          text primary key,
     project     text not null,
+    seq         bigint not null,
     name        text not null,
     name_folded text not null,
     public      boolean not null,

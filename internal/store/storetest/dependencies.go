@@ -87,10 +87,10 @@ func testDependencies(t *testing.T, url string) {
 		want   []string
 		total  int64
 	}{
-		{faas.DependencyFilter{Project: "p", Limit: 10}, []string{"k1", "v2", "n1"}, 3},
-		{faas.DependencyFilter{Project: "p", Limit: 1, Offset: 1}, []string{"v2"}, 3},
+		{faas.DependencyFilter{Project: "p", Limit: 10}, []string{"v2", "k1", "n1"}, 3},
+		{faas.DependencyFilter{Project: "p", Limit: 1, Offset: 1}, []string{"k1"}, 3},
 		{faas.DependencyFilter{Project: "p", Limit: 10, Public: &yes}, []string{"n1"}, 1},
-		{faas.DependencyFilter{Project: "p", Limit: 10, Public: &no}, []string{"k1", "v2"}, 2},
+		{faas.DependencyFilter{Project: "p", Limit: 10, Public: &no}, []string{"v2", "k1"}, 2},
 		{faas.DependencyFilter{Project: "p", Limit: 10, Runtime: "Python3.10"}, []string{"v2"}, 1},
 		{faas.DependencyFilter{Project: "p", Limit: 10, NamePart: "KAF"}, []string{"k1"}, 1},
 		{faas.DependencyFilter{Project: "r", Limit: 10}, []string{"n1"}, 1},
