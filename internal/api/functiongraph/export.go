@@ -2,10 +2,12 @@ package functiongraph
 
 import (
 	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"reflect"
 	"strings"
 
@@ -26,7 +28,7 @@ func (a *api) transferRoutes() []httpkit.Route {
 }
 
 // The vendor documents that an export is a zip with one YAML file and the code in it, and no more (reference 1.13 and 6). The layout
-// is this: <name>.yaml, a template with one resource whose properties are the settings of a function under their names in the API,
+// here is this: <name>.yaml, a template with one resource whose properties are the settings of a function under their names in the API,
 // each word begun with a capital letter; and code/<code_filename>, the package as it was sent.
 const (
 	templateVersion = "v2"
@@ -92,7 +94,17 @@ func exportChoice(query url.Values) (code, config bool, err error) {
 	return code, config, err
 }
 
-// exportFunction answers a zip. A package that proves damaged while it is read ends the connection, as the answer has begun by then.
+// exportAnswer is what ExportFunction answers: the request that imports it. file_code comes behind it.
+type exportAnswer struct {
+	FuncName string `json:"func_name"`
+	Package  string `json:"package"`
+	FileName string `json:"file_name"`
+	FileType string `json:"file_type"`
+}
+
+// exportFunction answers a zip in base64, in the form of an ImportFunctionRequestBody: the vendor publishes no schema, and its SDKs
+// take nothing but an object. Who asks for application/zip gets the zip itself. A package that proves damaged while it is read ends
+// the connection, as the answer has begun by then.
 func (a *api) exportFunction(w http.ResponseWriter, r *http.Request) error {
 	project, urn, err := a.target(r, auth.ActionRead)
 	if err != nil {
@@ -113,34 +125,52 @@ func (a *api) exportFunction(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	w.Header()["Content-Type"] = []string{"application/zip"}
-	w.Header()["Content-Disposition"] = []string{`attachment; filename="` + f.Name + `.zip"`}
+	if f.Code.Kind == faas.KindImage || !code {
+		data = nil
+	}
+	if strings.Contains(r.Header.Get("Accept"), "application/zip") {
+		w.Header()["Content-Type"] = []string{"application/zip"}
+		w.Header()["Content-Disposition"] = []string{`attachment; filename="` + f.Name + `.zip"`}
+		return writeExport(w, f, text, data)
+	}
+	head, err := json.Marshal(exportAnswer{FuncName: f.Name, Package: f.Package, FileName: f.Name + ".zip", FileType: "zip"})
+	if err != nil {
+		return err
+	}
+	w.Header()["Content-Type"] = []string{"application/json"}
+	_, _ = w.Write(append(bytes.TrimSuffix(head, []byte("}")), `,"file_code":"`...))
+	encoder := base64.NewEncoder(base64.StdEncoding, w)
+	if err := writeExport(encoder, f, text, data); err != nil {
+		return err
+	}
+	_ = encoder.Close() // a client that went away needs no more
+	_, _ = w.Write([]byte(`"}`))
+	return nil
+}
+
+// writeExport writes the zip, never holding the package in memory. text and data may be nil. Its errors are those of reading data.
+func writeExport(w io.Writer, f *faas.Function, text []byte, data io.Reader) error {
 	out := zip.NewWriter(w)
-	if config {
-		if err := addToZip(out, f.Name+".yaml", zip.Deflate, strings.NewReader(string(text))); err != nil {
-			return nil // the client went away
+	if text != nil {
+		if entry, err := out.CreateHeader(&zip.FileHeader{Name: f.Name + ".yaml", Method: zip.Deflate}); err == nil {
+			_, _ = entry.Write(text)
 		}
 	}
-	if code && f.Code.Kind != faas.KindImage {
+	if data != nil {
 		method := zip.Store // a zip gets no smaller
 		if f.Code.Source {
 			method = zip.Deflate
 		}
-		if err := addToZip(out, codeFolder+f.Code.Filename, method, data); err != nil {
+		entry, err := out.CreateHeader(&zip.FileHeader{Name: codeFolder + f.Code.Filename, Method: method})
+		if err == nil {
+			_, err = io.Copy(entry, data)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	_ = out.Close() // nil, or the client went away
+	_ = out.Close() // a client that went away needs no more
 	return nil
-}
-
-func addToZip(out *zip.Writer, name string, method uint16, data io.Reader) error {
-	entry, err := out.CreateHeader(&zip.FileHeader{Name: path.Clean(name), Method: method})
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(entry, data)
-	return err
 }
 
 // template writes down the settings of a function. Of secrets there are the names; what dependencies are called stands beside their

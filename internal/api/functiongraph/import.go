@@ -72,40 +72,58 @@ func (a *api) importFunction(w http.ResponseWriter, r *http.Request) error {
 	return a.answer(w, r, f)
 }
 
-// openImport takes an export apart: its one YAML file at the top, and its one package below code/, which an image lacks. Errors:
-// CodeInvalid, field "file_code", "templates" for not one YAML file, or "template"; CodeTooLarge, field "func_code".
+// openImport takes an export apart: one YAML file at the top, and the code. That is a package below code/, as exports of this server
+// have it, or the files of the package beside the YAML file, as the vendor's have. An image has none. Errors: CodeInvalid, field
+// "file_code", "templates" for not one YAML file, or "template"; CodeTooLarge, field "func_code".
 func openImport(data []byte) (t *templateOf, code []byte, err error) {
 	in, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, nil, faas.Errorf(faas.CodeInvalid, "file_code", "file_code is not a zip archive in base64")
 	}
+	var files []*zip.File
 	for _, entry := range in.File {
 		name := strings.ToLower(entry.Name)
 		isTemplate := !strings.Contains(name, "/") && (strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml"))
 		switch {
-		case strings.HasSuffix(entry.Name, "/"):
-		case isTemplate && t != nil:
+		case !isTemplate:
+			files = append(files, entry)
+			continue
+		case t != nil:
 			return nil, nil, faas.Errorf(faas.CodeInvalid, "templates", "the import holds several YAML files; one is allowed")
-		case isTemplate:
-			text, err := readEntry(entry, maxTemplate)
-			if err != nil {
-				return nil, nil, err
-			}
-			if t, err = readTemplate(text); err != nil {
-				return nil, nil, err
-			}
-		case strings.HasPrefix(entry.Name, codeFolder) && code == nil:
-			if code, err = readEntry(entry, faas.MaxPackageBytes); err != nil {
-				return nil, nil, err
-			}
-		default:
-			return nil, nil, faas.Errorf(faas.CodeInvalid, "file_code", "the import holds %.200q, which belongs to no export: that has one YAML file and one package below code/", entry.Name)
+		}
+		text, err := readEntry(entry, maxTemplate)
+		if err != nil {
+			return nil, nil, err
+		}
+		if t, err = readTemplate(text); err != nil {
+			return nil, nil, err
 		}
 	}
 	if t == nil {
 		return nil, nil, faas.Errorf(faas.CodeInvalid, "templates", "the import holds no YAML file that describes a function")
 	}
-	return t, code, nil
+	name, _ := t.fields["code_filename"].(string)
+	switch {
+	case len(files) == 0:
+	case len(files) == 1 && (files[0].Name == codeFolder+name || files[0].Name == name):
+		code, err = readEntry(files[0], faas.MaxPackageBytes)
+	default:
+		code, err = packAgain(files)
+	}
+	return t, code, err
+}
+
+// packAgain makes a package of files of an import, as they stand there.
+func packAgain(files []*zip.File) ([]byte, error) {
+	var buf bytes.Buffer
+	out := zip.NewWriter(&buf)
+	for _, f := range files {
+		if err := out.Copy(f); err != nil {
+			return nil, faas.Errorf(faas.CodeInvalid, "file_code", "%.200q of the import cannot be read", f.Name)
+		}
+	}
+	err := out.Close()
+	return buf.Bytes(), err
 }
 
 // readEntry unpacks a file of bounded size, whatever its head claims.
