@@ -190,7 +190,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
-		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async)),
+		admin.New(withDependencies(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), dependencies)),
 	)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/hanshu-faas/hanshu/internal/api/admin"
 	"github.com/hanshu-faas/hanshu/internal/blob"
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -15,4 +16,10 @@ func (s *Server) newDependencies(db *store.DB, blobs *blob.Disk, fetcher *fetch.
 	return control.NewDependencies(control.DependenciesConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Quota: faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 	})
+}
+
+// withDependencies adds to the admin face what it does with them.
+func withDependencies(c admin.Config, dependencies *control.Dependencies) admin.Config {
+	c.Dependencies = dependencies
+	return c
 }
