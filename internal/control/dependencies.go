@@ -3,7 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
-	"crypto/md5" //nolint:gosec // the ETag of the dialect is one; nothing is trusted for it
+	"crypto/md5" // the ETag of the dialect is one; nothing is trusted for it
 	"encoding/hex"
 	"errors"
 	"io"
@@ -98,7 +98,7 @@ func (d *Dependencies) Create(ctx context.Context, project string, n NewDependen
 	if err != nil {
 		return nil, ofDependency(err)
 	}
-	sum := md5.Sum(data) //nolint:gosec // see above
+	sum := md5.Sum(data)
 	v.ETag, v.Digest, v.Size, v.Filename = hex.EncodeToString(sum[:]), pkg.Digest, pkg.Size, dependencyFile(&n)
 	return v, d.cfg.Store.CreateDependencyVersion(ctx, v, d.cfg.Quota, n.Fresh)
 }

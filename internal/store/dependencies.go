@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -174,8 +175,8 @@ func (db *DB) DependenciesByID(ctx context.Context, project string, ids []string
 
 // holdDependencies sees to it that what a function names is there, and stays until the end of the transaction. The rows are locked
 // in one order, so that two functions never wait for each other.
-func holdDependencies(ctx context.Context, tx *sql.Tx, ids []string) error {
-	sorted := slices.Clone(ids)
+func holdDependencies(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
+	sorted := slices.Clone(f.Spec.Dependencies)
 	slices.Sort(sorted)
 	for _, id := range slices.Compact(sorted) {
 		if !storable(id) {
@@ -187,6 +188,10 @@ func holdDependencies(ctx context.Context, tx *sql.Tx, ids []string) error {
 		}
 		if !there {
 			return faas.NotFound("dependency", id)
+		}
+		if _, err := insert(ctx, tx, `insert into dependency_uses (version_id, project, package, name, version) values ($1, $2, $3, $4, $5)
+			on conflict do nothing`, id, f.Project, f.Package, f.Name, f.Version); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -213,7 +218,7 @@ func (db *DB) DeleteDependency(ctx context.Context, project, id string, number i
 			return err
 		}
 		for versionID, size := range gone {
-			if err := db.unusedDependency(ctx, tx, versionID, v.Name); err != nil {
+			if err := unusedDependency(ctx, tx, versionID, v.Name); err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, `delete from dependency_versions where id = $1`, versionID); err != nil {
@@ -262,10 +267,10 @@ func settleNewest(ctx context.Context, tx *sql.Tx, id string) error {
 	return err
 }
 
-// unusedDependency refuses a version that a function names. Dependencies are removed seldom, so the documents are searched: an id
-// inside a value has its quotes escaped.
-func (db *DB) unusedDependency(ctx context.Context, tx *sql.Tx, versionID, name string) error {
-	rows, err := tx.QueryContext(ctx, `select `+functionColumns+` from functions where `+db.dialect.position+`(doc, $1) > 0`, `"`+versionID+`"`)
+// unusedDependency refuses a version that a function names, and else forgets where it was used.
+func unusedDependency(ctx context.Context, tx *sql.Tx, versionID, name string) error {
+	rows, err := tx.QueryContext(ctx, `select `+functionColumns+` from functions where (project, package, name, version) in
+		(select project, package, name, version from dependency_uses where version_id = $1)`, versionID)
 	if err != nil {
 		return err
 	}
@@ -279,7 +284,11 @@ func (db *DB) unusedDependency(ctx context.Context, tx *sql.Tx, versionID, name 
 			return faas.Errorf(faas.CodeConflict, "dependency", "dependency %q is in use by function %q, version %q", name, f.Name, f.Version)
 		}
 	}
-	return rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `delete from dependency_uses where version_id = $1`, versionID)
+	return err
 }
 
 // SetDependencyPublic lets every project use a dependency, or its own alone: functions that use it already go on. Error:

@@ -52,7 +52,7 @@ func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Q
 		if err := setTitle(ctx, tx, f, ""); err != nil {
 			return err
 		}
-		if err := holdDependencies(ctx, tx, f.Spec.Dependencies); err != nil {
+		if err := holdDependencies(ctx, tx, f); err != nil {
 			return err
 		}
 		number = seq
@@ -163,7 +163,7 @@ func (db *DB) UpdateFunction(ctx context.Context, key faas.FunctionKey, quota fa
 			return err
 		}
 		if !slices.Equal(f.Spec.Dependencies, old.Spec.Dependencies) {
-			if err := holdDependencies(ctx, tx, f.Spec.Dependencies); err != nil {
+			if err := holdDependencies(ctx, tx, f); err != nil {
 				return err
 			}
 		}
@@ -227,6 +227,10 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `delete from function_titles where project = $1 and package = $2 and name = $3`,
+			key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `delete from dependency_uses where project = $1 and package = $2 and name = $3`,
 			key.Project, key.Package, key.Name); err != nil {
 			return err
 		}

@@ -32,6 +32,19 @@ create table dependency_versions (
 
 create index dependency_versions_digest on dependency_versions (digest);
 
+-- Where to look for the functions that name a version. A row may be left of one that did: the function itself tells.
+create table dependency_uses (
+    version_id text not null,
+    project    text not null,
+    package    text not null,
+    name       text not null,
+    version    text not null,
+    primary key (version_id, project, package, name, version)
+);
+
+create index dependency_uses_of_function on dependency_uses (project, package, name);
+
 -- +goose Down
+drop table dependency_uses;
 drop table dependency_versions;
 drop table dependencies;
