@@ -14,7 +14,7 @@ import (
 
 const dependencyHelp = `Dependencies are packages that functions share. Their files are laid over those of a function, in the order in which the function
 names them: packages of Python at the top of the zip, node_modules, jars at the top or in lib. Each version stays as it is; a function
-names versions by their ids, in depend_version_list.`
+names versions: by 'hanshu deploy --dependency NAME', by "dependencies" in hanshu.json, or by their ids in depend_version_list.`
 
 func newDependencyCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "dependency", Short: "keep packages that functions share", Long: dependencyHelp}
@@ -150,6 +150,50 @@ func findDependency(ctx context.Context, server *client.Client, name string) (*c
 	return nil, usagef("no dependency is called %.60q; 'hanshu dependency ls' lists them", name)
 }
 
+// dependencyIDs finds the versions that names mean, NAME or NAME:VERSION; nil for nil.
+func dependencyIDs(ctx context.Context, server *client.Client, names []string) ([]string, error) {
+	if names == nil {
+		return nil, nil
+	}
+	ids := []string{}
+	for _, text := range names {
+		name, number, err := versionName(text)
+		if err != nil {
+			return nil, err
+		}
+		d, err := findDependency(ctx, server, name)
+		if err != nil {
+			return nil, err
+		}
+		id := ""
+		for v, err := range server.ListDependencyVersions(ctx, d.ID) {
+			if err != nil {
+				return nil, err
+			}
+			if number == 0 || v.Version == number {
+				id = v.ID // for 0 the last is the newest
+			}
+		}
+		if id == "" {
+			return nil, usagef("dependency %.60q has no version %d; 'hanshu dependency ls %s' lists them", name, number, name)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// versionName reads NAME or NAME:VERSION; the version is 0 where there is none.
+func versionName(text string) (name string, version int64, err error) {
+	name, number, versioned := strings.Cut(text, ":")
+	if versioned {
+		version, err = strconv.ParseInt(number, 10, 64)
+	}
+	if err != nil || version < 0 || versioned && version == 0 {
+		return "", 0, usagef("%.60q names no version: these are numbers from 1", text)
+	}
+	return name, version, nil
+}
+
 func newDependencyRemoveCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME[:VERSION]",
@@ -157,10 +201,9 @@ func newDependencyRemoveCommand(c *cli) *cobra.Command {
 		Long:  "Rm removes a dependency with all its versions, or one version. What a function uses is refused." + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Args:  oneArg("NAME[:VERSION]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, text, versioned := strings.Cut(args[0], ":")
-			version, err := strconv.ParseInt(text, 10, 64)
-			if versioned && (err != nil || version < 1) {
-				return usagef("%.60q names no version: these are numbers from 1", args[0])
+			name, version, err := versionName(args[0])
+			if err != nil {
+				return err
 			}
 			server, err := c.client()
 			if err != nil {
