@@ -89,7 +89,7 @@ type plan struct {
 
 type planned struct {
 	from  int // the last folder that has it
-	since int // of a folder: what earlier ones have below it does not count
+	since int // what earlier ones have below it does not count
 	mode  fs.FileMode
 }
 
@@ -127,7 +127,7 @@ func (p *plan) settle() {
 		now := p.names[name]
 		if above, _ := path.Split(name); above != "" {
 			folder, ok := p.names[strings.TrimSuffix(above, "/")]
-			if !ok || !folder.mode.IsDir() || now.from < folder.since {
+			if !ok || now.from < folder.since {
 				delete(p.names, name)
 				continue
 			}

@@ -80,6 +80,13 @@ func TestDependencies(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `"two"`, u.answer(t, urn, map[string]any{}))
 
+	_, err = u.UpdateFunctionCode(&model.UpdateFunctionCodeRequest{FunctionUrn: urn, ContentType: "application/json", Body: &model.UpdateFunctionCodeRequestBody{
+		CodeType: model.GetUpdateFunctionCodeRequestBodyCodeTypeEnum().INLINE,
+		FuncCode: &model.FuncCode{File: ptr(encode([]byte("import lib\ndef handler(event, context):\n    return 'still ' + lib.NAME\n")))},
+	}})
+	require.NoError(t, err)
+	require.Equal(t, `"still two"`, u.answer(t, urn, map[string]any{}), "other code leaves the dependencies")
+
 	remove := func(version string) error {
 		r, err := u.DeleteDependencyVersion(&model.DeleteDependencyVersionRequest{ContentType: "application/json", DependId: *first.DepId, Version: version})
 		if err == nil {
