@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -124,6 +125,11 @@ func dependents(t *testing.T) []dependent {
 			code:         map[string]string{"settings.txt": "x"},
 			dependencies: []map[string]string{{"bootstrap": string(program)}}, answer: `{"n":1}`,
 		},
+		{
+			language: "Go1.x", handler: "bin/main",
+			code:         map[string]string{"settings.txt": "x"},
+			dependencies: []map[string]string{{"bin/main": string(program)}}, answer: `{"n":1}`,
+		},
 	}
 }
 
@@ -164,7 +170,7 @@ func testDependencies(t *testing.T, h *host) {
 		require.NoError(t, err)
 		var ids []string
 		for i, files := range d.dependencies {
-			ids = append(ids, h.dependency(t, strings.ReplaceAll(d.language, ".", "")+string(rune('a'+i)), packed(t, files)))
+			ids = append(ids, h.dependency(t, fmt.Sprintf("%s-%d", d.language, i), packed(t, files)))
 		}
 		name := strings.NewReplacer(".", "").Replace(d.language)
 		request := h.request(function{name: name})
