@@ -110,6 +110,9 @@ func runDeploy(ctx context.Context, c *cli, path string, flags manifest, env []s
 		Digest:  f.Digest, Size: f.CodeSize, Files: len(src.files), TookMS: time.Since(begun).Milliseconds(),
 		InvokeURL: server.InvocationURL(urn),
 	}
+	if len(f.Dependencies) > 0 {
+		out.Warning = "" // it may be in one of them
+	}
 	if server.Config().Password != "" {
 		out.Curl = fmt.Sprintf(`curl -sS -X POST -H "X-Auth-Token: $(%s)" -H 'Content-Type: application/json' -d '{}' %s`, c.self("token"), quote(out.InvokeURL))
 	}

@@ -83,14 +83,10 @@ type dependent struct {
 	answer       string
 }
 
-// dependents has one for each language, and the order of two that hold the same file.
+// dependents are in two languages, with the order of two dependencies that hold the same file, and one that is executed.
 func dependents(t *testing.T) []dependent {
 	program, err := executable()
 	require.NoError(t, err, "%s", program)
-	lib := javaClasses(t, ".", map[string]string{"Lib.java": "public class Lib { public static String name() { return \"jar\"; } }"})
-	work := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(work, "lib.jar"), packed(t, lib), 0o644))
-	index := javaClasses(t, filepath.Join(work, "lib.jar"), map[string]string{"Index.java": "public class Index { public String handler(Object event) { return Lib.name(); } }"})
 	return []dependent{
 		{
 			language: python, handler: "index.handler",
@@ -111,6 +107,23 @@ func dependents(t *testing.T) []dependent {
 			answer: `["a","ba"]`,
 		},
 		{
+			language: "Custom", handler: "bootstrap",
+			code:         map[string]string{"settings.txt": "x"},
+			dependencies: []map[string]string{{"bootstrap": string(program)}}, answer: `{"n":1}`,
+		},
+	}
+}
+
+// otherDependents are in the other languages. They find their files in the same folder, so that one kind of sandbox is enough.
+func otherDependents(t *testing.T) []dependent {
+	program, err := executable()
+	require.NoError(t, err, "%s", program)
+	lib := javaClasses(t, ".", map[string]string{"Lib.java": "public class Lib { public static String name() { return \"jar\"; } }"})
+	work := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(work, "lib.jar"), packed(t, lib), 0o644))
+	index := javaClasses(t, filepath.Join(work, "lib.jar"), map[string]string{"Index.java": "public class Index { public String handler(Object event) { return Lib.name(); } }"})
+	return []dependent{
+		{
 			language: "PHP", handler: "index.handler",
 			code:         map[string]string{"index.php": "<?php\nrequire 'vendor/autoload.php';\nfunction handler($event, $context) { return Vendor\\name(); }\n"},
 			dependencies: []map[string]string{{"vendor/autoload.php": "<?php\nnamespace Vendor;\nfunction name() { return 'vendor'; }\n"}},
@@ -119,11 +132,6 @@ func dependents(t *testing.T) []dependent {
 		{
 			language: "Java", handler: "Index.handler", code: index,
 			dependencies: []map[string]string{{"lib/lib.jar": string(packed(t, lib))}}, answer: `"jar"`,
-		},
-		{
-			language: "Custom", handler: "bootstrap",
-			code:         map[string]string{"settings.txt": "x"},
-			dependencies: []map[string]string{{"bootstrap": string(program)}}, answer: `{"n":1}`,
 		},
 		{
 			language: "Go1.x", handler: "bin/main",
@@ -136,19 +144,19 @@ func dependents(t *testing.T) []dependent {
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	h := newPlace(t, 0).start(t)
-	testDependencies(t, h)
+	testDependencies(t, h, append(dependents(t), otherDependents(t)...))
 	testDependenciesShared(t, h)
 }
 
 func TestDependenciesAsOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	asNobody(t)
-	testDependencies(t, newPlace(t, nobody).start(t))
+	testDependencies(t, newPlace(t, nobody).start(t), dependents(t))
 }
 
 func TestDependenciesWithoutSandbox(t *testing.T) {
 	t.Parallel()
-	testDependencies(t, newPlace(t, 0, "--sandbox=none").start(t))
+	testDependencies(t, newPlace(t, 0, "--sandbox=none").start(t), dependents(t))
 }
 
 func TestDependenciesUnderAnOCIRuntime(t *testing.T) {
@@ -160,12 +168,12 @@ func TestDependenciesUnderAnOCIRuntime(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("runc is for root here")
 	}
-	testDependencies(t, newPlace(t, 0, "--sandbox=oci", "--oci-runtime="+path).start(t))
+	testDependencies(t, newPlace(t, 0, "--sandbox=oci", "--oci-runtime="+path).start(t), dependents(t))
 }
 
 // testDependencies calls each function twice, the second time in another instance: where workers wait prepared, that is one of them.
-func testDependencies(t *testing.T, h *host) {
-	for _, d := range dependents(t) {
+func testDependencies(t *testing.T, h *host, functions []dependent) {
+	for _, d := range functions {
 		runtime, err := h.runtime(t.Context(), d.language)
 		require.NoError(t, err)
 		var ids []string
