@@ -19,14 +19,14 @@ type Dependencies interface {
 // dependencyRoutes lists what no dialect has a way to do.
 func (f face) dependencyRoutes() []httpkit.Route {
 	return []httpkit.Route{
-		{Method: "PUT", Path: "/admin/v1/projects/{project_id}/dependencies/{depend_id}/public", Operation: "SetDependencyPublic", Handle: f.setDependencyPublic},
+		{Method: "PUT", Path: "/admin/v1/projects/{project_id}/dependencies/{depend_id}/public", Operation: "SetDependencyPublic", Action: auth.ActionAdminister, Handle: f.setDependencyPublic},
 	}
 }
 
 // setDependencyPublic lets the functions of every project use a dependency of this one, or those of this one alone.
 func (f face) setDependencyPublic(w http.ResponseWriter, r *http.Request) error {
 	ctx, project, id := r.Context(), r.PathValue("project_id"), r.PathValue("depend_id")
-	if err := f.cfg.Permissions.Can(ctx, httpkit.PrincipalOf(ctx), auth.ActionWrite, auth.Resource{ProjectID: project}); err != nil {
+	if err := f.cfg.Permissions.Can(ctx, httpkit.PrincipalOf(ctx), auth.ActionAdminister, auth.Resource{ProjectID: project}); err != nil {
 		return err
 	}
 	var body struct {
