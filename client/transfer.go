@@ -42,18 +42,3 @@ func (c *Client) FunctionCode(ctx context.Context, urn string) ([]byte, error) {
 	}
 	return in.Code.File, nil
 }
-
-// Alias names a version of a function (FunctionGraph reference, section 1.2).
-type Alias struct {
-	Name        string         `json:"name"`
-	Version     string         `json:"version"`
-	Description string         `json:"description"`
-	Weights     map[string]int `json:"additional_version_weights"` // percent, by version
-}
-
-// ListAliases lists the aliases of a function.
-func (c *Client) ListAliases(ctx context.Context, urn string) ([]Alias, error) {
-	var all []Alias
-	err := c.call(ctx, request{method: http.MethodGet, path: c.functionPath(urn, "/aliases")}, nil, &all)
-	return all, err
-}

@@ -291,7 +291,7 @@ func (t *terraform) functionBlocks(body *hclwrite.Body, config *functionConfig, 
 		text(version, "name", a.Version)
 		alias := version.AppendNewBlock("aliases", nil).Body()
 		text(alias, "name", a.Name)
-		text(alias, "description", a.Description)
+		text(alias, "description", value(a.Description))
 		if len(a.Weights) > 0 {
 			weights := map[string]cty.Value{}
 			for other, percent := range a.Weights {

@@ -102,7 +102,8 @@ func TestTerraform(t *testing.T) {
 		"log_config":{"group_id":"g","group_name":"gn","stream_id":"s","stream_name":"sn"},"func_vpc":{"vpc_id":"v","subnet_id":"n"},
 		"network_controller":{"disable_public_network":true},
 		"mount_config":{"mount_user":{"user_id":5,"user_group_id":-1},"func_mounts":[{"mount_type":"ecs","mount_resource":"r","mount_share_path":"h:/p","local_mount_path":"/l"}]}}`)
-	label, err := tf.function(urn, full, []client.Alias{{Name: "prod", Version: "v1", Description: "d", Weights: map[string]int{"v2": 10}}})
+	words := "d"
+	label, err := tf.function(urn, full, []client.Alias{{Name: "prod", Version: "v1", Description: &words, Weights: map[string]int{"v2": 10}}})
 	require.NoError(t, err)
 	require.Equal(t, "odd_full", label)
 	require.NoError(t, tf.trigger(urn, label, &client.Trigger{ID: "t-1", Type: "TIMER", Status: "ACTIVE", Data: map[string]any{"name": "n", "schedule": "3m", "invoke_url": "x"}}))

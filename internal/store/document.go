@@ -34,6 +34,7 @@ type document struct {
 	RequestsPer   int               `json:"requests_per,omitempty"`
 	Reserved      int               `json:"reserved,omitempty"`
 	ReservedIdle  bool              `json:"reserved_idle,omitempty"`
+	AliasReserve  *reserveDocument  `json:"alias_reserve,omitempty"`
 	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
@@ -60,6 +61,13 @@ type document struct {
 	ModifiedBy         string `json:"modified_by,omitempty"`
 }
 
+// reserveDocument is a faas.AliasReserve.
+type reserveDocument struct {
+	Alias string `json:"alias"`
+	Count int    `json:"count"`
+	Idle  bool   `json:"idle,omitempty"`
+}
+
 // imageDocument is a faas.Image.
 type imageDocument struct {
 	Ref        string   `json:"ref"`
@@ -80,7 +88,7 @@ func encode(f *faas.Function) (string, error) {
 		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
-		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
+		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, AliasReserve: (*reserveDocument)(s.AliasReserve),
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
@@ -107,7 +115,7 @@ func decode(text string, f *faas.Function) error {
 		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
-		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
+		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, AliasReserve: (*faas.AliasReserve)(d.AliasReserve),
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
