@@ -38,11 +38,13 @@ var actions = map[string]string{
 		ListFunctionAsMetric ListFunctionStatistics ListStatistics ShowFunctionMetrics ShowLtsLogDetails
 		ListFunctionTriggers ListTriggerTypes ListTriggers ShowFunctionTrigger
 		ListFunctionVersions ListVersionAliases ShowVersionAlias
+		ListDependencies ListDependencyVersion ShowDependencyVersion DownloadDependencyVersion ShowDependency ExportFunction
 		ListWorkflow ShowWorkFlow ListWorkflowExecutions ShowWorkflowExecution ShowWorkflowExecutionForPage ShowTenantMetric ShowWorkFlowMetric`,
 	"functiongraph write": `CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
 		UpdateFunctionReservedInstancesCount UpdateFunctionAsyncInvokeConfig DeleteFunctionAsyncInvokeConfig EnableAsyncStatusLog EnableLtsLogs
 		CreateFunctionTrigger UpdateTrigger DeleteFunctionTrigger BatchDeleteFunctionTriggers
 		CreateFunctionVersion CreateVersionAlias UpdateVersionAlias DeleteVersionAlias
+		CreateDependencyVersion DeleteDependencyVersion CreateDependency UpdateDependency DeleteDependency ImportFunction
 		CreateWorkflow UpdateWorkFlow BatchDeleteWorkflows`,
 	"functiongraph invoke": `InvokeFunction AsyncInvokeFunction CancelAsyncInvocation
 		StartWorkflowExecution StartSyncWorkflowExecution StopWorkFlow RetryWorkFlow CreateCallbackWorkflow`,
@@ -64,7 +66,7 @@ var actions = map[string]string{
 	"admin write":  `SetWebhook`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
 	"admin administer": `CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
-		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole`,
+		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
 	"admin self": `ShowStatus ListRuntimes ShowWorkflowSchema ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }
 

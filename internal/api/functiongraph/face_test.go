@@ -203,6 +203,8 @@ func TestOperations(t *testing.T) {
 		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
 		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
 		"DeleteVersionAlias",
+		"ListDependencies", "CreateDependencyVersion", "ListDependencyVersion", "ShowDependencyVersion", "DeleteDependencyVersion",
+		"DownloadDependencyVersion", "CreateDependency", "ShowDependency", "UpdateDependency", "DeleteDependency", "ExportFunction", "ImportFunction",
 		"CreateWorkflow", "ListWorkflow", "ShowWorkFlow", "UpdateWorkFlow", "BatchDeleteWorkflows", "StartWorkflowExecution",
 		"StartSyncWorkflowExecution", "ListWorkflowExecutions", "ShowWorkflowExecution", "ShowWorkflowExecutionForPage", "StopWorkFlow",
 		"RetryWorkFlow", "CreateCallbackWorkflow", "ShowTenantMetric", "ShowWorkFlowMetric",
