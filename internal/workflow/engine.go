@@ -121,7 +121,7 @@ type stats struct {
 	started metrics.Counter
 	ended   map[faas.FlowStatus]metrics.Counter
 	steps   metrics.Counter
-	first   metrics.Histogram
+	writes  metrics.Histogram
 }
 
 // New makes an Engine.
@@ -138,7 +138,7 @@ func New(cfg Config) *Engine {
 		held: map[int64]*run{}, byID: map[runName]*run{}, programs: map[programKey]*Program{},
 		stats: stats{
 			started: cfg.Metrics.Counter("hanshu_flow_runs_started_total"), ended: map[faas.FlowStatus]metrics.Counter{},
-			steps: cfg.Metrics.Counter("hanshu_flow_events_total"), first: cfg.Metrics.Histogram("hanshu_flow_write_seconds"),
+			steps: cfg.Metrics.Counter("hanshu_flow_events_total"), writes: cfg.Metrics.Histogram("hanshu_flow_write_seconds"),
 		},
 	}
 	for _, s := range faas.FlowStatuses[1:] {

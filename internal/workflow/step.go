@@ -49,7 +49,7 @@ func (r *run) store(w batch, children []faas.FlowRun, release bool) bool {
 			return false
 		}
 	}
-	e.stats.first.Observe(time.Since(begun))
+	e.stats.writes.Observe(time.Since(begun))
 	r.row.Events += len(f.Events)
 	r.row.Status = m.Status()
 	if len(children) > 0 {

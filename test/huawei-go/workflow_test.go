@@ -118,6 +118,13 @@ func TestWorkflows(t *testing.T) {
 	require.EqualValues(t, 3, sum(*one.Count))
 	require.EqualValues(t, 3, sum(*one.FailCount), "a run that was retried has ended twice")
 
+	quotas, err := u.ListQuotas(&model.ListQuotasRequest{ContentType: "application/json"})
+	require.NoError(t, err)
+	resources := quotas.Quotas.Resources
+	last := resources[len(resources)-1]
+	require.Equal(t, "fgs_workflow_num", last.Type.Value())
+	require.EqualValues(t, 3, *last.Used)
+
 	body.Description = ptr("other")
 	changed, err := u.UpdateWorkFlow(&model.UpdateWorkFlowRequest{WorkflowId: id, Body: body})
 	require.NoError(t, err)

@@ -271,5 +271,12 @@ func (a *api) listQuotas(w http.ResponseWriter, r *http.Request) error {
 		{Type: "fgs_func_code_size", Quota: quota.CodeBytes >> 20, Used: (used.CodeBytes + 1<<20 - 1) >> 20, Unit: "MB"},
 		{Type: "fgs_on_demand_instance_limit", Quota: faas.MaxInstancesLimit},
 	}
+	if a.Flows != nil {
+		_, flows, err := a.Flows.List(r.Context(), faas.FlowFilter{Project: project, Limit: 1})
+		if err != nil {
+			return err
+		}
+		answer.Quotas.Resources = append(answer.Quotas.Resources, resourceAnswer{Type: "fgs_workflow_num", Quota: faas.MaxFlows, Used: flows})
+	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
