@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -63,6 +62,7 @@ type link struct {
 	names  map[netip.Addr][]known
 	count  int // in names
 	closed bool
+	deaf   chan struct{} // closed when nothing is read any more
 	done   chan struct{}
 }
 
@@ -80,7 +80,7 @@ func newLink(n *Network, device *os.File, policy faas.Egress, tell func(string))
 	perSecond := rate.Limit(n.cfg.BytesPerSecond)
 	burst := max(n.cfg.BytesPerSecond/16, 2*maxPacket)
 	l := &link{
-		net: n, device: device, raw: raw, policy: policy, tell: tell, done: make(chan struct{}),
+		net: n, device: device, raw: raw, policy: policy, tell: tell, done: make(chan struct{}), deaf: make(chan struct{}),
 		places: make(chan struct{}, n.cfg.MaxConnections), asking: make(chan struct{}, 32),
 		in: rate.NewLimiter(perSecond, burst), out: rate.NewLimiter(perSecond, burst), lines: rate.NewLimiter(linesASecond, linesASecond),
 		names: map[netip.Addr][]known{},
@@ -101,9 +101,13 @@ func (l *link) Close() error {
 	}
 	l.cancel()
 	l.device.Close()
+	<-l.deaf
+	if l.stack != nil {
+		l.stack.Close() // what is still being opened ends too
+	}
 	l.work.Wait()
 	if l.stack != nil {
-		l.stack.Destroy()
+		l.stack.Wait()
 	}
 	l.net.forget(l)
 	close(l.done)
@@ -125,6 +129,7 @@ var packets = sync.Pool{New: func() any { return new([maxPacket]byte) }}
 
 // read takes what the sandbox sends until its device has gone. A buffer is held only while there is something to read.
 func (l *link) read() {
+	defer close(l.deaf)
 	var failed error
 	for failed == nil && l.ctx.Err() == nil {
 		var size int
@@ -159,12 +164,12 @@ func (l *link) deliver(packet []byte) error {
 	var protocol tcpip.NetworkProtocolNumber
 	switch header.IPVersion(packet) {
 	case header.IPv4Version:
-		if len(packet) < header.IPv4MinimumSize || header.IPv4(packet).DestinationAddress().As4()[0] >= 224 {
+		if len(packet) < header.IPv4MinimumSize || ignored4(header.IPv4(packet).DestinationAddress().As4()[0]) {
 			return nil
 		}
 		protocol = ipv4.ProtocolNumber
 	case header.IPv6Version:
-		if len(packet) < header.IPv6MinimumSize || header.IPv6(packet).DestinationAddress().As16()[0] == 0xff {
+		if len(packet) < header.IPv6MinimumSize || ignored6(header.IPv6(packet).DestinationAddress()) {
 			return nil
 		}
 		protocol = ipv6.ProtocolNumber
@@ -181,6 +186,13 @@ func (l *link) deliver(packet []byte) error {
 	l.wire.InjectInbound(protocol, p)
 	p.DecRef()
 	return nil
+}
+
+// ignored4 tells of packets to many, and of those that no kernel sends out.
+func ignored4(first byte) bool { return first >= 224 || first == 127 }
+
+func ignored6(to tcpip.Address) bool {
+	return to.As16()[0] == 0xff || to == header.IPv6Loopback
 }
 
 // build makes the stack. It takes every address for its own: whoever a packet is for, it ends here.
@@ -359,10 +371,10 @@ func destination(id stack.TransportEndpointID) netip.AddrPort {
 }
 
 // closeWith closes connections when the link ends, until the function that it gives is called.
-func (l *link) closeWith(all ...io.Closer) (stop func() bool) {
+func (l *link) closeWith(all ...net.Conn) (stop func() bool) {
 	return context.AfterFunc(l.ctx, func() {
 		for _, c := range all {
-			c.Close()
+			end(c)
 		}
 	})
 }

@@ -81,12 +81,18 @@ func relay(a *gonet.TCPConn, b net.Conn) {
 			_ = half.CloseWrite() // it fails where the whole is closed
 			return
 		}
-		a.Close()
-		b.Close()
+		end(a)
+		end(b)
 	}
 	both.Go(func() { pass(b, a) })
 	pass(a, b)
 	both.Wait()
+}
+
+// end closes a connection, and wakes who reads from it: in a stack in user space the one does not do the other.
+func end(c net.Conn) {
+	_ = c.SetDeadline(time.Unix(1, 0)) // it fails where the connection is closed
+	c.Close()
 }
 
 // acceptUDP serves what follows a first datagram from one port to another. False has the stack answer that nobody listens.
@@ -128,8 +134,8 @@ func exchange(a, b net.Conn) {
 	touch := func() { mu.Lock(); last = time.Now(); mu.Unlock() }
 	quiet := func() bool { mu.Lock(); defer mu.Unlock(); return time.Since(last) >= udpIdle }
 	pass := func(to, from net.Conn) {
-		defer a.Close()
-		defer b.Close()
+		defer end(a)
+		defer end(b)
 		packet := packets.Get().(*[maxPacket]byte)
 		defer packets.Put(packet)
 		for {
