@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -96,15 +97,9 @@ func New(cfg Config) *Network {
 	return n
 }
 
-// Connection is a device that is served.
-type Connection interface {
-	// Close ends every connection and lets go of the device. It waits until that is done.
-	Close() error
-}
-
-// Connect serves the network device of a sandbox, a non-blocking TUN of bare IP packets, under a policy, until Close; the file is the
-// connection's from then on. tell gets a line for people for what was refused, some in a second at most, from any goroutine.
-func (n *Network) Connect(device *os.File, policy faas.Egress, tell func(line string)) (Connection, error) {
+// Connect serves the network device of a sandbox, a non-blocking TUN of bare IP packets, under a policy, until what it gives is closed, which waits until every
+// connection has ended; the file is its own from then on. tell gets a line for people for what was refused, some in a second at most, from any goroutine.
+func (n *Network) Connect(device *os.File, policy faas.Egress, tell func(line string)) (io.Closer, error) {
 	l, err := newLink(n, device, policy, tell)
 	if err != nil {
 		device.Close()

@@ -142,7 +142,7 @@ func (w *world) network(t *testing.T, cfg Config) *Network {
 }
 
 // connect gives a guest that n serves under a policy.
-func connect(t *testing.T, n *Network, policy string) (*guest, Connection) {
+func connect(t *testing.T, n *Network, policy string) (*guest, io.Closer) {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	for _, fd := range pair {

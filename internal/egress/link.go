@@ -89,7 +89,7 @@ func newLink(n *Network, device *os.File, policy faas.Egress, tell func(string))
 	return l, nil
 }
 
-// Close implements Connection.
+// Close ends every connection and lets go of the device.
 func (l *link) Close() error {
 	l.mu.Lock()
 	already := l.closed

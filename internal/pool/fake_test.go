@@ -103,6 +103,8 @@ func (a *actor) Freeze() error {
 	return nil
 }
 
+func (a *actor) Network() (*os.File, error) { return nil, errors.ErrUnsupported }
+
 func (a *actor) Thaw() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

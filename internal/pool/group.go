@@ -11,6 +11,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
 // group holds the instances of one function version of one size.
@@ -21,6 +22,8 @@ type group struct {
 	runtime  lang.Runtime
 	limit    int // instances at a time
 	slots    int // calls at a time in one instance
+	walls    faas.Walls
+	driver   sandbox.Driver // of its level of isolation
 
 	mu         sync.Mutex
 	keep       int         // instances kept, whether calls come or not

@@ -47,6 +47,9 @@ type Variables interface {
 // Config says how to run a Pool. Zero values of the numbers mean the defaults named.
 type Config struct {
 	Driver    sandbox.Driver
+	Levels    map[string]sandbox.Driver // further levels of isolation, by name
+	Network   Network                   // nil where no function reaches anything
+	Walls     Walls                     // nil where every function is at Driver's level and reaches nothing
 	Folders   Folders
 	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
@@ -294,6 +297,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		g.lose(l.instance)
 		return nil, errAgain
 	}
+	l.instance.hintOfNetwork(res)
 	res.Cold, res.Queued, res.MemoryMB = l.cold, started.Sub(begun), g.key.memoryMB
 	if l.cold {
 		p.stats.cold.Inc()
@@ -336,6 +340,10 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
+	walls, driver, err := p.wallsOf(p.ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -343,6 +351,7 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	}
 	if g = p.groups[key]; g == nil {
 		g = newGroup(p, key, f, rt)
+		g.walls, g.driver = walls, driver
 		p.groups[key] = g
 	}
 	p.calls.Add(1)
