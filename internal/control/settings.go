@@ -46,6 +46,9 @@ type Settings struct {
 	Role          *string
 	AppRole       *string
 	EnterpriseID  *string
+	Egress        *string
+	Isolation     *string
+	NoPublic      *bool
 	Dependencies  *[]string
 	Image         *faas.Image // of faas.RuntimeImage only; one without Ref takes it away
 	// Carried fields by name, as JSON text that the dialect has checked; "" takes one away.
@@ -89,6 +92,12 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.Role, set.Role)
 	assign(&spec.AppRole, set.AppRole)
 	assign(&spec.EnterpriseID, set.EnterpriseID)
+	assign(&spec.Egress, set.Egress)
+	assign(&spec.Isolation, set.Isolation)
+	assign(&spec.NoPublicNetwork, set.NoPublic)
+	if _, err := faas.ParseEgress(spec.Egress); err != nil {
+		return err
+	}
 	if err := setSeconds(&spec.Timeout, set.TimeoutSec, "timeout", faas.MinTimeout, faas.MaxTimeout); err != nil {
 		return err
 	}

@@ -34,18 +34,30 @@ func (p *Pool) wallsOf(ctx context.Context, f *faas.Function) (faas.Walls, sandb
 			return w, nil, err
 		}
 	}
+	driver, err := p.driverOf(w)
+	return w, driver, err
+}
+
+// CheckWalls refuses walls that this server does not have. Error: CodeUnsupported.
+func (p *Pool) CheckWalls(w faas.Walls) error {
+	_, err := p.driverOf(w)
+	return err
+}
+
+// driverOf gives the driver that makes walls.
+func (p *Pool) driverOf(w faas.Walls) (sandbox.Driver, error) {
 	driver := p.cfg.Driver
 	if w.Isolation != "" && w.Isolation != driver.Capabilities().Driver {
 		driver = p.cfg.Levels[w.Isolation]
 	}
 	if driver == nil {
-		return w, nil, faas.Errorf(faas.CodeUnsupported, "isolation", "this server has no isolation %q; %s", w.Isolation, wayTo(w.Isolation))
+		return nil, faas.Errorf(faas.CodeUnsupported, "isolation", "this server has no isolation %q; %s", w.Isolation, wayTo(w.Isolation))
 	}
 	c := driver.Capabilities()
 	if !w.Egress.None() && c.Isolated && (!c.Network || p.cfg.Network == nil) {
-		return w, nil, faas.Errorf(faas.CodeUnsupported, "egress", "the sandbox of this server (%s) gives functions no way out to the network; set egress to none, or see `hanshu doctor`", c.Driver)
+		return nil, faas.Errorf(faas.CodeUnsupported, "egress", "the sandbox of this server (%s) gives functions no way out to the network; set egress to none, or see `hanshu doctor`", c.Driver)
 	}
-	return w, driver, nil
+	return driver, nil
 }
 
 func wayTo(level string) string {

@@ -39,6 +39,9 @@ type document struct {
 	Role          string            `json:"role,omitempty"`
 	AppRole       string            `json:"app_role,omitempty"`
 	EnterpriseID  string            `json:"enterprise_id,omitempty"`
+	Egress        string            `json:"egress,omitempty"`
+	Isolation     string            `json:"isolation,omitempty"`
+	NoPublic      bool              `json:"no_public_network,omitempty"`
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
 
@@ -79,6 +82,7 @@ func encode(f *faas.Function) (string, error) {
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
+		Egress: s.Egress, Isolation: s.Isolation, NoPublic: s.NoPublicNetwork,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
@@ -105,6 +109,7 @@ func decode(text string, f *faas.Function) error {
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
+		Egress: d.Egress, Isolation: d.Isolation, NoPublicNetwork: d.NoPublic,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

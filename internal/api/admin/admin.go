@@ -31,6 +31,7 @@ type Config struct {
 	Jobs         Jobs
 	JobList      JobList
 	Webhooks     Webhooks
+	Walls        Walls
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
@@ -78,7 +79,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
-	}, append(f.runRoutes(), f.jobRoutes()...)...)}
+	}, append(append(f.runRoutes(), f.jobRoutes()...), f.wallRoutes()...)...)}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {
