@@ -47,6 +47,7 @@ type actor struct {
 	done     chan struct{}
 	exit     sandbox.Exit
 	cpu      chan int // each limit that is set
+	patient  atomic.Bool
 	load     lang.Load
 
 	mu     sync.Mutex
@@ -100,6 +101,11 @@ func (a *actor) Freeze() error {
 		a.frozen = make(chan struct{})
 		a.frosts.Add(1)
 	}
+	return nil
+}
+
+func (a *actor) SetPatient(patient bool) error {
+	a.patient.Store(patient)
 	return nil
 }
 

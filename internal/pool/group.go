@@ -37,6 +37,8 @@ type group struct {
 	startCost  time.Duration // moving average of a start
 	failures   int           // starts in a row that came to nothing
 	retryAt    time.Time     // when a reserved instance may be started again
+	crashes    float64       // instances lost of late, each counting for less as time goes by
+	crashedAt  time.Time
 }
 
 // lease is the right to use an instance for one call, or the failure of the code to load.

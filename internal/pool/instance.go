@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -61,7 +62,8 @@ type instance struct {
 	release func()    // lets go of the code folder; called once the process is gone
 	way     io.Closer // out to the network; nil for none
 
-	shut bool // it has no network at all
+	shut    bool        // it has no network at all
+	patient atomic.Bool // it lets all others have the processor first
 
 	// What follows is guarded by the group.
 	idleSince time.Time
@@ -93,7 +95,10 @@ const (
 func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, error) {
 	in, err := p.comeUp(g)
 	if err == nil {
-		if err = p.giveNetwork(in, g); err != nil {
+		if err = p.giveNetwork(in, g); err == nil {
+			err = g.bearWith(in)
+		}
+		if err != nil {
 			in.retire()
 		}
 	}
@@ -123,7 +128,11 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 		return p.comeUpFromImage(g)
 	}
 	shelf := p.shelf(g.driver, g.runtime)
-	if in := shelf.take(); in != nil {
+	var waited *instance
+	if !g.crashing(time.Now()) { // it would take the workers that wait from everybody else
+		waited = shelf.take()
+	}
+	if in := waited; in != nil {
 		p.unreserve()
 		if err := p.specialise(in, g); err != nil {
 			in.retire()

@@ -307,11 +307,15 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 	}
 	switch state {
 	case alive:
+		g.trust(l.instance)
 		g.release(l.instance, res.Run)
 	case leaving:
 		g.part(l.instance)
 	default:
 		p.stats.lost.Inc()
+		if res.Failure != nil && res.Failure.Code != faas.CodeTimeout {
+			g.crashed(time.Now())
+		}
 		g.lose(l.instance)
 	}
 	return res, nil

@@ -61,6 +61,8 @@ type Instance interface {
 	Path(inside string) string
 	// SetCPU changes the processor share, in thousandths of a core.
 	SetCPU(millis int) error
+	// SetPatient has the sandbox get the processor only when nothing else wants it, or as usual again, where the level can do it.
+	SetPatient(patient bool) error
 	// Attach shows another folder inside a running sandbox, at a place where Spec.Empty made room, and gives the sandbox
 	// other limits of memory and /tmp. It is for a process that waits and has run no foreign code yet. Only drivers whose
 	// Capabilities say Attach can do it.

@@ -50,6 +50,14 @@ func (in *instance) SetCPU(millis int) error {
 	return in.group.setCPU(millis)
 }
 
+// SetPatient implements sandbox.Instance.
+func (in *instance) SetPatient(patient bool) error {
+	if patient {
+		return in.group.setPatient()
+	}
+	return in.group.endPatience()
+}
+
 // Freeze implements sandbox.Instance.
 func (in *instance) Freeze() error { return in.group.freeze("1") }
 
