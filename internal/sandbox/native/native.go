@@ -68,6 +68,8 @@ type Driver struct {
 	lastCap  int            // the highest capability of this kernel
 	answers  sync.WaitGroup // readers of what templates answer
 
+	openProcess func(pid int) (pidfd int, err error) // pidfd_open; another in tests
+
 	mu        sync.Mutex
 	instances map[*instance]struct{}
 	slots     map[int]bool
@@ -110,7 +112,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	d := &Driver{
 		view: view, private: private, filter: filter, init: program, groups: groups,
-		starts: make(chan startRequest), down: make(chan struct{}),
+		starts: make(chan startRequest), down: make(chan struct{}), openProcess: func(pid int) (int, error) { return unix.PidfdOpen(pid, 0) },
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
