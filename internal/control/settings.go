@@ -45,6 +45,7 @@ type Settings struct {
 	Generation    *string
 	Role          *string
 	AppRole       *string
+	AuthInHeader  *bool
 	EnterpriseID  *string
 	Egress        *string
 	Isolation     *string
@@ -91,6 +92,7 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.Generation, set.Generation)
 	assign(&spec.Role, set.Role)
 	assign(&spec.AppRole, set.AppRole)
+	assign(&spec.AuthInHeader, set.AuthInHeader)
 	assign(&spec.EnterpriseID, set.EnterpriseID)
 	assign(&spec.Egress, set.Egress)
 	assign(&spec.Isolation, set.Isolation)

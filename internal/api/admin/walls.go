@@ -9,9 +9,6 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 )
 
-// administer is the action of whoever may say how functions are kept apart.
-const administer auth.Action = "administer"
-
 // Walls says how the functions of a project are kept apart.
 type Walls interface {
 	Project(ctx context.Context, project string) (set, holds faas.ProjectWalls, err error)
@@ -34,8 +31,8 @@ type wallsAnswer struct {
 
 func (f face) wallRoutes() []httpkit.Route {
 	return []httpkit.Route{
-		{Method: "GET", Path: "/admin/v1/projects/{project_id}/walls", Operation: "ShowWalls", Handle: f.walls},
-		{Method: "PUT", Path: "/admin/v1/projects/{project_id}/walls", Operation: "SetWalls", Handle: f.setWalls},
+		{Method: "GET", Path: "/admin/v1/projects/{project_id}/walls", Operation: "ShowWalls", Action: auth.ActionRead, Handle: f.walls},
+		{Method: "PUT", Path: "/admin/v1/projects/{project_id}/walls", Operation: "SetWalls", Action: auth.ActionAdminister, Handle: f.setWalls},
 	}
 }
 
@@ -57,7 +54,7 @@ func (f face) tellWalls(w http.ResponseWriter, r *http.Request, project string) 
 
 // setWalls puts what is sent in place of all that was set.
 func (f face) setWalls(w http.ResponseWriter, r *http.Request) error {
-	project, err := f.enter(r, administer)
+	project, err := f.enter(r, auth.ActionAdminister)
 	if err != nil {
 		return err
 	}

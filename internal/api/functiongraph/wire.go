@@ -137,6 +137,10 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
 		Egress: q.Egress, Isolation: q.Isolation, NoPublic: noPublic(q.NetworkController),
 	}
+	if given, ok := carried["enable_auth_in_header"]; ok {
+		yes := given == "true"
+		set.AuthInHeader = &yes
+	}
 	if set.Image, err = imageOf(&q.carriedJSON); err != nil {
 		return control.Settings{}, err
 	}
