@@ -15,6 +15,7 @@ type Function struct {
 	Name               string `json:"func_name"`
 	Package            string `json:"package"`
 	Version            string `json:"version"`
+	VersionDescription string `json:"version_description"`
 	Runtime            string `json:"runtime"`
 	RuntimeNotice      string `json:"runtime_notice"` // which version serves the runtime, when it is not the one named
 	Handler            string `json:"handler"`
@@ -32,6 +33,8 @@ type Function struct {
 	LastModified       string `json:"last_modified"`
 	Egress             string `json:"egress"`    // what it may reach over the network; "" for what its project has
 	Isolation          string `json:"isolation"` // its level; "" for what its project has
+
+	Dependencies []string `json:"depend_version_list"` // ids of versions, in order
 
 	Raw json.RawMessage `json:"-"`
 }
@@ -79,14 +82,18 @@ type CreateFunctionRequest struct {
 	InitializerTimeout int    `json:"initializer_timeout,omitempty"`
 	Egress             string `json:"egress,omitempty"`
 	Isolation          string `json:"isolation,omitempty"`
+
+	Dependencies []string `json:"depend_version_list,omitempty"`
 }
 
-// UpdateFunctionCodeRequest is a new package of a function.
+// UpdateFunctionCodeRequest is a new package of a function. Where Dependencies are given, Code may be empty: then it stays.
 type UpdateFunctionCodeRequest struct {
 	CodeType     string `json:"code_type"`
 	CodeFilename string `json:"code_filename,omitempty"`
 	CodeURL      string `json:"code_url,omitempty"`
 	Code         Code   `json:"func_code"`
+
+	Dependencies *[]string `json:"depend_version_list,omitempty"` // nil leaves them
 }
 
 // UpdateFunctionConfigRequest changes a function's settings; a nil field is left as it is.

@@ -27,6 +27,7 @@ type manifest struct {
 	Egress             *string           `json:"egress,omitempty"`              // none, open or a list
 	Isolation          *string           `json:"isolation,omitempty"`           // native or oci
 	UserData           map[string]string `json:"user_data"`                     // all of it, where it is there at all
+	Dependencies       []string          `json:"dependencies"`                  // NAME or NAME:VERSION, in order; likewise
 }
 
 // maxManifest bounds hanshu.json, in bytes.

@@ -107,6 +107,9 @@ func (s *source) settings(flags manifest, env []string) (wanted, error) {
 	w.Timeout = cmp.Or(flags.Timeout, m.Timeout)
 	w.Egress, w.Isolation = cmp.Or(flags.Egress, m.Egress), cmp.Or(flags.Isolation, m.Isolation)
 	w.InitializerHandler = cmp.Or(flags.InitializerHandler, m.InitializerHandler)
+	if flags.Dependencies != nil {
+		w.Dependencies = flags.Dependencies
+	}
 	for _, pair := range env {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
