@@ -155,10 +155,19 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	if err := serverWalls(s.cfg).Check(); err != nil {
+		return fmt.Errorf("--egress: %w", err)
+	}
+	levels, err := s.openLevels(ctx)
+	if err != nil {
+		return err
+	}
+	var instances *pool.Pool
+	walls := s.newWalls(db, &instances)
 	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Preparer: ahead, Images: images, Dependencies: db,
+		Preparer: wallsFirst{walls, ahead}, Images: images, Dependencies: db,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
@@ -167,8 +176,8 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	instances := pool.New(pool.Config{
-		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
+	instances = pool.New(pool.Config{
+		Driver: s.driver, Levels: levels, Network: s.openNetwork(counters), Walls: walls, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
 		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
 		Log: s.log, Metrics: counters,
@@ -197,7 +206,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 			Flows: s.flows(db, engine, triggers.use), FlowRuns: engine, FlowLists: db}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
-		admin.New(withPeople(withDependencies(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), dependencies), identities, trail)),
+		admin.New(withPeople(withDependencies(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets, walls), records, invoker, jobs, db, async), dependencies), identities, trail)),
 	)
 	if err != nil {
 		return err

@@ -177,7 +177,7 @@ func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.U
 		}
 		return s.setCode(f, *pkg, f.ModifiedAt)
 	}
-	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil {
+	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil || set.Egress != nil || set.Isolation != nil {
 		if err := s.rehearse(ctx, project, urn, alter); err != nil {
 			return nil, err
 		}

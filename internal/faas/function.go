@@ -62,8 +62,12 @@ type Spec struct {
 	AppRole       string // agency that it acts as while it runs; "" for Role
 	AuthInHeader  bool   // one that serves HTTP finds its agency's credentials in each request
 	EnterpriseID  string
-	Dependencies  []string // ids of dependency versions, in order
-	Image         *Image   // of RuntimeImage, and nil of every other
+	Egress        string // what it may reach over the network, see ParseEgress; "" for what the project has
+	Isolation     string // IsolationNative, ...; "" for what the project has
+	// NoPublicNetwork shuts a function in, whatever Egress says (FunctionGraph reference 1.1, network_controller).
+	NoPublicNetwork bool
+	Dependencies    []string // ids of dependency versions, in order
+	Image           *Image   // of RuntimeImage, and nil of every other
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string

@@ -97,6 +97,8 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "contract", "contract %.20q must be empty or callback", s.Contract)
 	case s.Contract == ContractCallback && s.RequestsPer > 1:
 		return Errorf(CodeInvalid, "concurrent_num", "concurrent_num must be 1 for a function that answers by a callback")
+	case CheckIsolation(s.Isolation) != nil:
+		return CheckIsolation(s.Isolation)
 	case s.InitHandler == "" && s.InitTimeout != 0:
 		return nil // kept, and without effect until a handler is set
 	case s.InitHandler != "" && (s.InitTimeout < time.Second || s.InitTimeout > MaxInitTimeout):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
 // group holds the instances of one function version of one size.
@@ -21,6 +22,8 @@ type group struct {
 	runtime  lang.Runtime
 	limit    int // instances at a time
 	slots    int // calls at a time in one instance
+	walls    faas.Walls
+	driver   sandbox.Driver // of its level of isolation
 
 	mu         sync.Mutex
 	keep       int         // instances kept, whether calls come or not
@@ -34,6 +37,8 @@ type group struct {
 	startCost  time.Duration // moving average of a start
 	failures   int           // starts in a row that came to nothing
 	retryAt    time.Time     // when a reserved instance may be started again
+	crashes    float64       // instances lost of late, each counting for less as time goes by
+	crashedAt  time.Time
 }
 
 // lease is the right to use an instance for one call, or the failure of the code to load.

@@ -207,13 +207,12 @@ func (p *Pool) lookAfter(now time.Time) {
 	p.mu.RLock()
 	groups, shelves := p.allGroups(), p.allShelves()
 	p.mu.RUnlock()
-	freeze := p.cfg.FreezeAfter > 0 && p.cfg.Driver.Capabilities().Freeze
 	for _, g := range groups {
 		g.retireIdle(now.Add(-p.cfg.IdleTimeout))
 		g.refill(now)
 		if g.beatHandler() != "" {
 			g.beat(now)
-		} else if freeze {
+		} else if p.cfg.FreezeAfter > 0 && g.driver.Capabilities().Freeze {
 			g.freezeIdle(now.Add(-p.cfg.FreezeAfter))
 		}
 	}

@@ -47,6 +47,9 @@ type Variables interface {
 // Config says how to run a Pool. Zero values of the numbers mean the defaults named.
 type Config struct {
 	Driver    sandbox.Driver
+	Levels    map[string]sandbox.Driver // further levels of isolation, by name
+	Network   Network                   // nil where no function reaches anything
+	Walls     Walls                     // nil where every function is at Driver's level and reaches nothing
 	Folders   Folders
 	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
@@ -297,6 +300,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		g.lose(l.instance)
 		return nil, errAgain
 	}
+	l.instance.hintOfNetwork(res)
 	res.Cold, res.Queued, res.MemoryMB = l.cold, started.Sub(begun), g.key.memoryMB
 	if l.cold {
 		p.stats.cold.Inc()
@@ -306,11 +310,15 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 	}
 	switch state {
 	case alive:
+		g.trust(l.instance)
 		g.release(l.instance, res.Run)
 	case leaving:
 		g.part(l.instance)
 	default:
 		p.stats.lost.Inc()
+		if res.Failure != nil && res.Failure.Code != faas.CodeTimeout {
+			g.crashed(time.Now())
+		}
 		g.lose(l.instance)
 	}
 	return res, nil
@@ -339,6 +347,10 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
+	walls, driver, err := p.wallsOf(p.ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -346,6 +358,7 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	}
 	if g = p.groups[key]; g == nil {
 		g = newGroup(p, key, f, rt)
+		g.walls, g.driver = walls, driver
 		p.groups[key] = g
 	}
 	p.calls.Add(1)

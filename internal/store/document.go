@@ -41,6 +41,9 @@ type document struct {
 	AppRole       string            `json:"app_role,omitempty"`
 	AuthInHeader  bool              `json:"auth_in_header,omitempty"`
 	EnterpriseID  string            `json:"enterprise_id,omitempty"`
+	Egress        string            `json:"egress,omitempty"`
+	Isolation     string            `json:"isolation,omitempty"`
+	NoPublic      bool              `json:"no_public_network,omitempty"`
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
 
@@ -90,6 +93,7 @@ func encode(f *faas.Function) (string, error) {
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, AliasReserve: (*reserveDocument)(s.AliasReserve),
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
+		Egress: s.Egress, Isolation: s.Isolation, NoPublic: s.NoPublicNetwork,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		CodeLayers: f.Code.Layers,
@@ -117,6 +121,7 @@ func decode(text string, f *faas.Function) error {
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, AliasReserve: (*faas.AliasReserve)(d.AliasReserve),
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
+		Egress: d.Egress, Isolation: d.Isolation, NoPublicNetwork: d.NoPublic,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

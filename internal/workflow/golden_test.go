@@ -110,7 +110,6 @@ func recordHistories(t *testing.T) {
 		got := h.replay(t)
 		var text bytes.Buffer
 		enc := json.NewEncoder(&text)
-		enc.SetIndent("", " ")
 		require.NoError(t, enc.Encode(&got))
 		require.NoError(t, os.WriteFile(fmt.Sprintf("testdata/histories/0.1-%02d.json", i), text.Bytes(), 0o644))
 	}

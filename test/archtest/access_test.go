@@ -62,10 +62,10 @@ var actions = map[string]string{
 		KeystoneListPermissions KeystoneShowPermission KeystoneValidateToken KeystoneUpdateUserPassword CreateTemporaryAccessKey
 		ListPermanentAccessKeys CreatePermanentAccessKey ShowPermanentAccessKey UpdatePermanentAccessKey DeletePermanentAccessKey`,
 
-	"admin read":   `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency`,
+	"admin read":   `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency ShowWalls`,
 	"admin write":  `SetWebhook`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
-	"admin administer": `CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
+	"admin administer": `SetWalls CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
 		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
 	"admin self": `ShowStatus ListRuntimes ShowWorkflowSchema ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }

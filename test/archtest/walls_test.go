@@ -50,6 +50,7 @@ var walls = map[string][]string{
 
 	"store":   {"faas"},
 	"fetch":   {"faas"},
+	"egress":  {"faas", "metrics"},
 	"image":   {"faas"},
 	"blob":    {"faas"},
 	"sandbox": {"faas"},
@@ -102,8 +103,8 @@ func mayImport(from, to string, test bool) string {
 		return ""
 	case a != b && slices.Contains(allowed, "*"):
 		return ""
-	case from == "internal/sandbox/native/init" && to == "internal/sandbox/native/initspec":
-		return "" // the init is a program of its own, and this is the data that its driver hands it
+	case from == "internal/sandbox/native/init" && (to == "internal/sandbox/native/initspec" || to == "internal/sandbox/native/tundev"):
+		return "" // the init is a program of its own: this is the data that its driver hands it, and what both of them can do
 	case a == b:
 		if test || a == "app" || from == "internal/"+a+"/all" {
 			return ""

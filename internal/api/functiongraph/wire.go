@@ -42,6 +42,10 @@ type functionRequest struct {
 	AppXrole            *string          `json:"app_xrole"`
 	EnterpriseProjectID *string          `json:"enterprise_project_id"`
 
+	// Fields of hanshu's own.
+	Egress    *string `json:"egress"`
+	Isolation *string `json:"isolation"`
+
 	carriedJSON
 }
 
@@ -131,6 +135,7 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 		StopHandler: q.PreStopHandler, StopTimeoutSec: q.PreStopTimeout, BeatHandler: q.HeartbeatHandler,
 		UserData: q.UserData, EncryptedUserData: q.EncryptedUserData, DynamicMemory: q.EnableDynamicMemory,
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
+		Egress: q.Egress, Isolation: q.Isolation, NoPublic: noPublic(q.NetworkController),
 	}
 	if given, ok := carried["enable_auth_in_header"]; ok {
 		yes := given == "true"

@@ -67,6 +67,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"jobs: random operations keep the books", testJobModel},
 		{"async configs and settings", testAsyncConfigs},
 		{"titles", testTitles},
+		{"walls", testWalls},
 		{"clients and grants", testGrants},
 		{"records of calls", testCalls},
 		{"pages of calls", testCallPages},
