@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -266,10 +268,24 @@ func (w *writer) noteFlow(ctx context.Context, n faas.FlowNote) error {
 			return err
 		}
 	}
-	return addFlowNote(ctx, w.tx, run, n.Doc)
+	return addFlowNote(ctx, w.tx, w.group.db.noteIDs.next(), run, n.Doc)
 }
 
-func addFlowNote(ctx context.Context, tx *sql.Tx, run int64, doc []byte) error {
+// noteIDs gives notes numbers that grow with the time and never come again: whoever has taken a note in knows it by its number. Two servers
+// give the same one by a chance in a thousand of the same microsecond, which the table refuses.
+type noteIDs struct{ last atomic.Int64 }
+
+func (n *noteIDs) next() int64 {
+	for {
+		last := n.last.Load()
+		id := max(last+1, time.Now().UnixMicro()<<10|int64(rand.IntN(1<<10)))
+		if n.last.CompareAndSwap(last, id) {
+			return id
+		}
+	}
+}
+
+func addFlowNote(ctx context.Context, tx *sql.Tx, id, run int64, doc []byte) error {
 	result, err := tx.ExecContext(ctx, `update flow_runs set wake_us = 0 where seq = $1 and status = 0`, run)
 	if err != nil {
 		return err
@@ -277,7 +293,7 @@ func addFlowNote(ctx context.Context, tx *sql.Tx, run int64, doc []byte) error {
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return err // it has ended, or went
 	}
-	_, err = tx.ExecContext(ctx, `insert into flow_notes (id, run, doc) select coalesce(max(id), 0) + 1, $1, $2 from flow_notes`, run, doc)
+	_, err = tx.ExecContext(ctx, `insert into flow_notes (id, run, doc) values ($1, $2, $3)`, id, run, doc)
 	return err
 }
 

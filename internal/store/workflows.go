@@ -253,7 +253,7 @@ func (db *DB) DeleteFlow(ctx context.Context, project, id string, goneNote []byt
 		if _, err := deleteTriggers(ctx, tx, faas.TriggerFilter{Project: project, Package: faas.FlowPackage, Name: id}); err != nil {
 			return err
 		}
-		if err := tellParents(ctx, tx, id, goneNote); err != nil {
+		if err := db.tellParents(ctx, tx, id, goneNote); err != nil {
 			return err
 		}
 		for _, statement := range []string{
@@ -273,7 +273,7 @@ func (db *DB) DeleteFlow(ctx context.Context, project, id string, goneNote []byt
 }
 
 // tellParents leaves a note for every run of another workflow that waits for a run of this one.
-func tellParents(ctx context.Context, tx *sql.Tx, flow string, doc []byte) error {
+func (db *DB) tellParents(ctx context.Context, tx *sql.Tx, flow string, doc []byte) error {
 	rows, err := tx.QueryContext(ctx, `select parent, parent_task from flow_runs where flow = $1 and parent <> 0 and status = 0`, flow)
 	if err != nil {
 		return err
@@ -293,7 +293,7 @@ func tellParents(ctx context.Context, tx *sql.Tx, flow string, doc []byte) error
 		if err != nil {
 			return err
 		}
-		if err := addFlowNote(ctx, tx, n.Run, text); err != nil {
+		if err := addFlowNote(ctx, tx, db.noteIDs.next(), n.Run, text); err != nil {
 			return err
 		}
 	}

@@ -262,6 +262,40 @@ func TestSubflows(t *testing.T) {
 	require.Contains(t, string(b.await(lost, "one", faas.FlowFailed).Fault), `"errorCode":404`)
 }
 
+// TestSubflowsInTurn has subflows end one after another while a call keeps the run in memory.
+func TestSubflowsInTurn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sqlite(t), nil).start()
+	release := make(chan struct{})
+	b.set("f", func(ctx context.Context, _ workflow.Invocation) (*faas.Result, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return &faas.Result{Output: []byte("1")}, nil
+	})
+	ended := make(chan struct{}, 5)
+	b.set("echo", func(_ context.Context, c workflow.Invocation) (*faas.Result, error) {
+		ended <- struct{}{}
+		return &faas.Result{Output: c.Event}, nil
+	})
+	b.flow("inner", `{"id":"a","name":"a",`+callEcho+`,"end":true}`)
+	outer := b.flow("outer", `{"id":"a","name":"a","type":"parallel","end":true,"branches":[
+		{"name":"held","start":"h","states":[{"id":"h","name":"h",`+callF+`,"end":true}]},
+		{"name":"turns","start":"e","states":[{"id":"e","name":"e","type":"foreach","input_collection":"$.list","end":true,"start":"s",
+			"states":[{"id":"s","name":"s","type":"subflow","sub_flow_ref":{"workflow_id":"inner"},"end":true}]}]}]}`)
+	b.begin(outer, "one", `{"list":[1,2,3,4,5]}`)
+	for range 5 {
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the next subflow was never started")
+		}
+	}
+	close(release)
+	b.await(outer, "one", faas.FlowDone)
+}
+
 func TestDeletedWorkflow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, sqlite(t), nil).start()
