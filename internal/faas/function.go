@@ -51,10 +51,12 @@ type Spec struct {
 	// SealedKeys are the names inside SealedData, which may be shown; the values may not.
 	SealedKeys []string
 
-	MaxInstances  int  // Unlimited, 0 (switched off) or the highest number of instances
-	RequestsPer   int  // requests at a time in one instance, where its language can
-	Reserved      int  // instances kept loaded, whether calls come or not
-	ReservedIdle  bool // reserved instances may be frozen between calls
+	MaxInstances  int      // Unlimited, 0 (switched off) or the highest number of instances
+	RequestsPer   int      // requests at a time in one instance, where its language can
+	Reserved      int      // instances kept loaded, whether calls come or not
+	ReservedIdle  bool     // reserved instances may be frozen between calls
+	Tactics       *Tactics // policies that change the number of reserved instances; nil for none
+	Snapshot      bool     // an instance that has loaded and initialised waits for the first call, frozen where the host can
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
 	Role          string // agency the function acts as; "" for none

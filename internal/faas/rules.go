@@ -96,9 +96,9 @@ func (s *Spec) Check() error {
 	case s.Contract == ContractCallback && s.RequestsPer > 1:
 		return Errorf(CodeInvalid, "concurrent_num", "concurrent_num must be 1 for a function that answers by a callback")
 	case s.InitHandler == "" && s.InitTimeout != 0:
-		return nil // kept, and without effect until a handler is set
+		return s.Tactics.Check() // the time is kept, and without effect until a handler is set
 	case s.InitHandler != "" && (s.InitTimeout < time.Second || s.InitTimeout > MaxInitTimeout):
 		return Errorf(CodeInvalid, "initializer_timeout", "initializer_timeout %d must be 1 to %d seconds when initializer_handler is set", s.InitTimeout/time.Second, MaxInitTimeout/time.Second)
 	}
-	return nil
+	return s.Tactics.Check()
 }

@@ -34,6 +34,8 @@ type document struct {
 	RequestsPer   int               `json:"requests_per,omitempty"`
 	Reserved      int               `json:"reserved,omitempty"`
 	ReservedIdle  bool              `json:"reserved_idle,omitempty"`
+	Tactics       *tacticsDocument  `json:"tactics,omitempty"`
+	Snapshot      bool              `json:"snapshot,omitempty"`
 	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
@@ -77,7 +79,7 @@ func encode(f *faas.Function) (string, error) {
 		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
-		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
+		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, Tactics: tacticsToDocument(s.Tactics), Snapshot: s.Snapshot,
 		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
@@ -103,7 +105,7 @@ func decode(text string, f *faas.Function) error {
 		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
-		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
+		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, Tactics: d.Tactics.tactics(), Snapshot: d.Snapshot,
 		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}

@@ -193,7 +193,7 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 	return err
 }
 
-// DeleteFunction removes all versions of a function with their triggers; key.Version is ignored. Error: CodeNotFound, field "function".
+// DeleteFunction removes all versions of a function with their triggers, test events and tags; key.Version is ignored. Error: CodeNotFound, field "function".
 func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 	if !storable(key.Project, key.Package, key.Name) {
 		return faas.NotFound("function", key.Name)
@@ -227,6 +227,9 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 		}
 		if _, err := tx.ExecContext(ctx, `delete from async_configs where project = $1 and package = $2 and name = $3`,
 			key.Project, key.Package, key.Name); err != nil {
+			return err
+		}
+		if err := deleteBeside(ctx, tx, key); err != nil {
 			return err
 		}
 		filter := faas.TriggerFilter{Project: key.Project, Package: key.Package, Name: key.Name}

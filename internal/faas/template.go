@@ -1,0 +1,47 @@
+package faas
+
+import "time"
+
+// Template is a function to begin with.
+type Template struct {
+	ID          string // e.g. "python-hello"
+	Title       string
+	Description string
+	Runtime     string // a family: the newest of it that is served is meant, e.g. "Python"
+	Handler     string
+	Kind        string // KindInline or KindZip: how Code is sent
+	Filename    string
+	Code        []byte
+	// Build says how Code becomes a package, where it has to be compiled first; "" where Code is the package.
+	Build      string
+	Timeout    time.Duration
+	MemoryMB   int
+	UserData   string // JSON object as text; "" for none
+	Scene      string // what it is for, e.g. "basic", "web", "data"
+	Service    string // the kind of trigger that it answers, in lower case; "" for none
+	Input      string // an event to try it with, JSON
+	Output     string // what it answers then
+	Triggers   []TemplateTrigger
+	Parameters []string // names in UserData that an application may set
+}
+
+// TemplateTrigger is a trigger that an application made from a template gets.
+type TemplateTrigger struct {
+	Kind string
+	Data string // event data, JSON. "{name}" stands for the application's name
+}
+
+// Application is a function that was made from a template, with its triggers, under one name.
+type Application struct {
+	ID          string // UUID
+	Project     string
+	Name        string // unique in the project
+	Description string
+	Template    string      // its ID
+	Function    FunctionKey // Version is ""
+	URL         string      // of its HTTP route; "" for none
+	CreatedAt   time.Time
+}
+
+// MaxApplications of a project.
+const MaxApplications = 100
