@@ -208,6 +208,7 @@ func (p *Pool) lookAfter(now time.Time) {
 	groups, shelves := p.allGroups(), p.allShelves()
 	p.mu.RUnlock()
 	freeze := p.cfg.FreezeAfter > 0 && p.cfg.Driver.Capabilities().Freeze
+	p.adjustAll(groups, now)
 	for _, g := range groups {
 		g.retireIdle(now.Add(-p.cfg.IdleTimeout))
 		g.refill(now)
@@ -227,7 +228,7 @@ func (p *Pool) lookAfter(now time.Time) {
 func (g *group) freezeIdle(before time.Time) {
 	var cold []*instance
 	g.mu.Lock()
-	if g.keep > 0 && !g.function.Spec.ReservedIdle {
+	if g.reserved > 0 && !g.function.Spec.ReservedIdle {
 		g.mu.Unlock()
 		return
 	}
