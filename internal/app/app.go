@@ -35,6 +35,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/record"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
@@ -151,10 +152,15 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	zone, err := time.LoadLocation(s.cfg.TimerZone)
+	if err != nil {
+		return err
+	}
 	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
 		Preparer: ahead, Images: images,
+		Zones: schedule.NewZones(zone), Tags: db,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
@@ -165,7 +171,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records), Peer: asked,
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked,
 		Log: s.log, Metrics: counters,
 	})
 	ledger := invoke.NewLedger(db, s.log, counters)
@@ -183,10 +189,16 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	applications, err := newApplications(db, functions, triggers.use, catalogue)
+	if err != nil {
+		return err
+	}
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
-			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
+			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
+			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
+			Applications: applications}),
 		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async)),

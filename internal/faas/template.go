@@ -7,22 +7,22 @@ type Template struct {
 	ID          string // e.g. "python-hello"
 	Title       string
 	Description string
-	Runtime     string // a family: the newest of it that is served is meant, e.g. "Python"
+	Family      string // how the names of its runtimes begin, e.g. "Python3"
+	Runtime     string // the one that it is made for: the newest of the family that is served here
 	Handler     string
 	Kind        string // KindInline or KindZip: how Code is sent
 	Filename    string
 	Code        []byte
 	// Build says how Code becomes a package, where it has to be compiled first; "" where Code is the package.
-	Build      string
-	Timeout    time.Duration
-	MemoryMB   int
-	UserData   string // JSON object as text; "" for none
-	Scene      string // what it is for, e.g. "basic", "web", "data"
-	Service    string // the kind of trigger that it answers, in lower case; "" for none
-	Input      string // an event to try it with, JSON
-	Output     string // what it answers then
-	Triggers   []TemplateTrigger
-	Parameters []string // names in UserData that an application may set
+	Build    string
+	Timeout  time.Duration
+	MemoryMB int
+	UserData string // JSON object as text; "" for none
+	Scene    string // what it is for, e.g. "basic", "web", "data"
+	Service  string // the kind of trigger that it answers, in lower case; "" for none
+	Input    string // an event to try it with, JSON
+	Output   string // what it answers then
+	Triggers []TemplateTrigger
 }
 
 // TemplateTrigger is a trigger that an application made from a template gets.
@@ -39,6 +39,7 @@ type Application struct {
 	Description string
 	Template    string      // its ID
 	Function    FunctionKey // Version is ""
+	FunctionID  string      // "" while it is being made
 	URL         string      // of its HTTP route; "" for none
 	CreatedAt   time.Time
 }

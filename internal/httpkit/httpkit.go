@@ -22,6 +22,7 @@ type Route struct {
 	Operation string // the dialect's name of it, e.g. "ShowFunctionConfig"
 	Open      bool   // no credentials needed; every such route is listed by name in test/archtest
 	MaxBody   int64  // bytes; 0 means DefaultMaxBody
+	Note      string // what the operation does here, where that differs from what the dialect documents; for the docs
 	Handle    Handler
 }
 

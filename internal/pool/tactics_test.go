@@ -100,7 +100,9 @@ func TestSnapshot(t *testing.T) {
 	shop, f := reserving(0)
 	f.Spec.Snapshot = true
 	d := echoes(ajar())
-	s := newStage(t, d, func(c *pool.Config) { c.Versions, c.IdleTimeout, c.FreezeAfter = shop, 20*time.Millisecond, 2*time.Millisecond })
+	s := newStage(t, d, func(c *pool.Config) {
+		c.Versions, c.IdleTimeout, c.FreezeAfter = shop, 20*time.Millisecond, 2*time.Millisecond
+	})
 	require.Eventually(t, func() bool { return s.Idle(f) == 1 }, 10*time.Second, time.Millisecond)
 	_, reserved := s.Instances(f.Key())
 	require.Zero(t, reserved)

@@ -7,7 +7,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
-const applicationColumns = "id, project, title, description, template, package, name, url, created_us"
+const applicationColumns = "id, project, title, description, template, package, name, function_id, url, created_us"
 
 // CreateApplication stores a new application; most bounds those of a project. Errors: CodeExists, field "application", when the
 // name is taken; CodeQuota, field "applications".
@@ -23,8 +23,8 @@ func (db *DB) CreateApplication(ctx context.Context, a *faas.Application, most i
 		if held >= most {
 			return faas.Errorf(faas.CodeQuota, "applications", "the project has %d applications already, which is the limit", held)
 		}
-		added, err := insert(ctx, tx, `insert into applications (`+applicationColumns+`) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing`,
-			a.ID, a.Project, a.Name, a.Description, a.Template, a.Function.Package, a.Function.Name, a.URL, orZero(a.CreatedAt))
+		added, err := insert(ctx, tx, `insert into applications (`+applicationColumns+`) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing`,
+			a.ID, a.Project, a.Name, a.Description, a.Template, a.Function.Package, a.Function.Name, a.FunctionID, a.URL, orZero(a.CreatedAt))
 		if err == nil && !added {
 			return faas.Errorf(faas.CodeExists, "application", "application %q exists already", a.Name)
 		}
@@ -32,10 +32,10 @@ func (db *DB) CreateApplication(ctx context.Context, a *faas.Application, most i
 	})
 }
 
-// SetApplicationURL notes the address of an application.
-func (db *DB) SetApplicationURL(ctx context.Context, project, id, url string) error {
+// CompleteApplication notes the function and the address of an application.
+func (db *DB) CompleteApplication(ctx context.Context, project, id, function, url string) error {
 	return db.change(ctx, "update application", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `update applications set url = $1 where project = $2 and id = $3`, url, project, id)
+		_, err := tx.ExecContext(ctx, `update applications set function_id = $1, url = $2 where project = $3 and id = $4`, function, url, project, id)
 		return err
 	})
 }
@@ -46,7 +46,7 @@ func (db *DB) Applications(ctx context.Context, project, id string) ([]*faas.App
 		return nil, nil
 	}
 	rows, err := db.read.QueryContext(ctx, `select `+applicationColumns+` from applications
-		where project = $1 and ($2 = '' or id = $2) order by created_us, id`, project, id)
+		where project = $1 and ($2 = '' or id = $2) order by created_us, title`, project, id)
 	if err != nil {
 		return nil, db.failed("list applications", err)
 	}
@@ -55,7 +55,7 @@ func (db *DB) Applications(ctx context.Context, project, id string) ([]*faas.App
 	for rows.Next() {
 		var a faas.Application
 		var created int64
-		if err := rows.Scan(&a.ID, &a.Project, &a.Name, &a.Description, &a.Template, &a.Function.Package, &a.Function.Name, &a.URL, &created); err != nil {
+		if err := rows.Scan(&a.ID, &a.Project, &a.Name, &a.Description, &a.Template, &a.Function.Package, &a.Function.Name, &a.FunctionID, &a.URL, &created); err != nil {
 			return nil, db.failed("list applications", err)
 		}
 		a.Function.Project, a.CreatedAt = a.Project, zeroOr(created)

@@ -43,7 +43,7 @@ func (db *DB) TestEvents(ctx context.Context, f faas.FunctionKey) ([]*faas.TestE
 		return nil, nil
 	}
 	rows, err := db.read.QueryContext(ctx, `select `+testEventColumns+` from test_events
-		where project = $1 and package = $2 and name = $3 order by created_us, id`, f.Project, f.Package, f.Name)
+		where project = $1 and package = $2 and name = $3 order by created_us, title`, f.Project, f.Package, f.Name)
 	if err != nil {
 		return nil, db.failed("list test events", err)
 	}

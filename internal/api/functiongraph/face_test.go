@@ -201,6 +201,12 @@ func TestOperations(t *testing.T) {
 		"ListFunctionAsMetric", "ListStatistics", "ListFunctionStatistics", "ShowFunctionMetrics", "ShowLtsLogDetails", "EnableLtsLogs",
 		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
 		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
+		"ListEvents", "CreateEvent", "ShowEvent", "UpdateEvent", "DeleteEvent",
+		"CreateTags", "DeleteTags", "ListFunctionTags", "ShowProjectTagsList", "ShowResInstanceInfo",
+		"UpdateFuncSnapshot", "ShowFuncSnapshotState", "ShowFuncReservedInstanceMetrics",
+		"ListFunctionTemplate", "ShowFunctionTemplate", "ListAppTemplates", "ShowAppTemplate", "ListFunctionApplications", "CreateFunctionApp",
+		"ShowFunctionApp", "DeleteFunctionApp",
+		"ShowTracing", "UpdateTracing", "CreateVpcEndpoint", "DeleteVpcEndpoint", "ListBridgeFunctions", "ListBridgeVersions",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

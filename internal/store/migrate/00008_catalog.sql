@@ -31,6 +31,7 @@ create table applications (
     template    text not null,
     package     text not null,
     name        text not null,
+    function_id text not null,
     url         text not null,
     created_us  bigint not null,
     unique (project, title)

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"strings"
+
+	"github.com/hanshu-faas/hanshu/internal/control"
+	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/templates"
+)
+
+var (
+	_ control.TestEventStore   = (*store.DB)(nil)
+	_ control.TagStore         = (*store.DB)(nil)
+	_ control.ApplicationStore = (*store.DB)(nil)
+)
+
+// newApplications makes the use cases on templates, each for the newest runtime of its family that is here.
+func newApplications(db *store.DB, functions *control.Functions, triggers *control.Triggers, catalogue *lang.Catalogue) (*control.Applications, error) {
+	all, err := templates.All()
+	if err != nil {
+		return nil, err
+	}
+	list := catalogue.List()
+	for i := range all {
+		found := false
+		for _, r := range list {
+			if strings.HasPrefix(r.Name, all[i].Family) && (r.Status == lang.StatusExact || !found && r.Status == lang.StatusServed) {
+				all[i].Runtime, found = r.Name, found || r.Status == lang.StatusExact
+			}
+		}
+	}
+	return control.NewApplications(control.ApplicationsConfig{Store: db, Functions: functions, Triggers: triggers, Templates: all}), nil
+}
