@@ -50,7 +50,16 @@ func notes() map[string]string {
 		"ListFunctionApplications":             "`status` is success, or abnormal when the function is gone",
 		"ShowFunctionApp":                      "as above",
 		"DeleteFunctionApp":                    "removes the function and its triggers too",
-		"ListTriggers":                         "`GET /fgs/triggers`, which Terraform's data sources use",
-		"ListTriggerTypes":                     "`GET /fgs/triggertypes`, which Terraform's data sources use",
+		"ListTriggers":                         "for Terraform's data sources",
+		"ListTriggerTypes":                     "for Terraform's data sources",
 	}
+}
+
+// Noted names the operations with a note, in no order.
+func Noted() []string {
+	var names []string
+	for name := range notes() {
+		names = append(names, name)
+	}
+	return names
 }
