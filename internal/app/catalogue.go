@@ -1,8 +1,6 @@
 package app
 
 import (
-	"strings"
-
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/store"
@@ -25,7 +23,7 @@ func newApplications(db *store.DB, functions *control.Functions, triggers *contr
 	for i := range all {
 		found := false
 		for _, r := range list {
-			if strings.HasPrefix(r.Name, all[i].Family) && (r.Status == lang.StatusExact || !found && r.Status == lang.StatusServed) {
+			if all[i].Fits(r.Name) && (r.Status == lang.StatusExact || !found && r.Status == lang.StatusServed) {
 				all[i].Runtime, found = r.Name, found || r.Status == lang.StatusExact
 			}
 		}

@@ -53,7 +53,7 @@ func (s *Applications) Templates(runtime, scene, service string) []faas.Template
 	var found []faas.Template
 	for _, t := range s.cfg.Templates {
 		if runtime != "" && runtime != t.Runtime {
-			if !strings.HasPrefix(runtime, t.Family) {
+			if !t.Fits(runtime) {
 				continue
 			}
 			t.Runtime = runtime

@@ -1,6 +1,9 @@
 package faas
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Template is a function to begin with.
 type Template struct {
@@ -23,6 +26,12 @@ type Template struct {
 	Input    string // an event to try it with, JSON
 	Output   string // what it answers then
 	Triggers []TemplateTrigger
+}
+
+// Fits tells of a runtime's name that it belongs to the template's family: the family itself, or with a version behind it.
+func (t *Template) Fits(runtime string) bool {
+	version, ok := strings.CutPrefix(runtime, t.Family)
+	return ok && (version == "" || strings.Trim(version, ".0123456789") == "")
 }
 
 // TemplateTrigger is a trigger that an application made from a template gets.
