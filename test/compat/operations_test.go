@@ -85,7 +85,9 @@ func row(name string, r httpkit.Route, there bool) string {
 func table(t *testing.T) string {
 	var b strings.Builder
 	ours := routes()
-	heading := func(title string) { fmt.Fprintf(&b, "\n### %s\n\n| operation | path | state |\n|---|---|---|\n", title) }
+	heading := func(title string) {
+		fmt.Fprintf(&b, "\n### %s\n\n| operation | path | state |\n|---|---|---|\n", title)
+	}
 	var works, refused, absent int
 	for _, s := range documented(t) {
 		heading(s.title)
