@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/store"
@@ -29,4 +30,17 @@ func newApplications(db *store.DB, functions *control.Functions, triggers *contr
 		}
 	}
 	return control.NewApplications(control.ApplicationsConfig{Store: db, Functions: functions, Triggers: triggers, Templates: all}), nil
+}
+
+// runtimeTypes lists the runtimes that are served here.
+func runtimeTypes(catalogue *lang.Catalogue) func() []functiongraph.RuntimeType {
+	return func() []functiongraph.RuntimeType {
+		var list []functiongraph.RuntimeType
+		for _, r := range catalogue.List() {
+			if r.Status != lang.StatusMissing {
+				list = append(list, functiongraph.RuntimeType{Type: r.Name, DisplayName: r.Title})
+			}
+		}
+		return list
+	}
 }

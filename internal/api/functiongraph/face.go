@@ -47,6 +47,8 @@ type Config struct {
 	Events       *control.TestEvents
 	Tags         *control.Tags
 	Applications *control.Applications
+	// RuntimeTypes lists the runtimes that are served here; nil for none.
+	RuntimeTypes func() []RuntimeType
 	// Now tells the time of statistics; nil for the clock.
 	Now func() time.Time
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.

@@ -205,7 +205,7 @@ func TestOperations(t *testing.T) {
 		"CreateTags", "DeleteTags", "ListFunctionTags", "ShowProjectTagsList", "ShowResInstanceInfo",
 		"UpdateFuncSnapshot", "ShowFuncSnapshotState", "ShowFuncReservedInstanceMetrics",
 		"ListFunctionTemplate", "ShowFunctionTemplate", "ListAppTemplates", "ShowAppTemplate", "ListFunctionApplications", "CreateFunctionApp",
-		"ShowFunctionApp", "DeleteFunctionApp",
+		"ShowFunctionApp", "DeleteFunctionApp", "ListRuntimeTypes",
 		"ShowTracing", "UpdateTracing", "CreateVpcEndpoint", "DeleteVpcEndpoint", "ListBridgeFunctions", "ListBridgeVersions",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {

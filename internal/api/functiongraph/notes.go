@@ -51,6 +51,7 @@ func notes() map[string]string {
 		"ShowFunctionApp":                      "as above",
 		"DeleteFunctionApp":                    "removes the function and its triggers too",
 		"ListTriggers":                         "for Terraform's data sources",
+		"ListRuntimeTypes":                     "for Terraform's data source: those that are served here",
 		"ListTriggerTypes":                     "for Terraform's data sources",
 	}
 }

@@ -55,7 +55,7 @@ type templatesAnswer struct {
 	NextMarker int              `json:"next_marker"`
 }
 
-// templateRoutes lists the operations of reference 1.14.
+// templateRoutes lists the operations of reference 1.14, and one of 1.16.
 func (a *api) templateRoutes() []httpkit.Route {
 	const project = "/v2/{project_id}/fgs"
 	return []httpkit.Route{
@@ -67,7 +67,25 @@ func (a *api) templateRoutes() []httpkit.Route {
 		{Method: http.MethodPost, Path: project + "/applications", Operation: "CreateFunctionApp", Handle: a.createApplication},
 		{Method: http.MethodGet, Path: project + "/applications/{id}", Operation: "ShowFunctionApp", Handle: a.showApplication},
 		{Method: http.MethodDelete, Path: project + "/applications/{id}", Operation: "DeleteFunctionApp", Handle: a.deleteApplication},
+		{Method: http.MethodGet, Path: project + "/runtimetypes", Operation: "ListRuntimeTypes", Handle: a.listRuntimeTypes},
 	}
+}
+
+// RuntimeType is a runtime as Terraform's data source wants it (reference 1.16).
+type RuntimeType struct {
+	Type        string `json:"type"`
+	DisplayName string `json:"display_name"`
+}
+
+func (a *api) listRuntimeTypes(w http.ResponseWriter, r *http.Request) error {
+	if _, err := a.enter(r, auth.ActionRead); err != nil {
+		return err
+	}
+	list := []RuntimeType{}
+	if a.RuntimeTypes != nil {
+		list = append(list, a.RuntimeTypes()...)
+	}
+	return httpkit.WriteJSON(w, http.StatusOK, list)
 }
 
 func toTemplate(t faas.Template) templateAnswer {
