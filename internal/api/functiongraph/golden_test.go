@@ -100,8 +100,10 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	face := functiongraph.New(functiongraph.Config{
 		Events: control.NewTestEvents(beside, functions, now), Tags: control.NewTags(beside, functions),
 		Applications: control.NewApplications(control.ApplicationsConfig{Store: beside, Functions: functions, Triggers: triggers, Templates: made, Now: now}),
-		RuntimeTypes: func() []functiongraph.RuntimeType { return []functiongraph.RuntimeType{{Type: "Python3.9", DisplayName: "Python 3.9"}} },
-		Functions:    functions, Triggers: triggers, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
+		RuntimeTypes: func() []functiongraph.RuntimeType {
+			return []functiongraph.RuntimeType{{Type: "Python3.9", DisplayName: "Python 3.9"}}
+		},
+		Functions: functions, Triggers: triggers, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
 		Jobs: b.jobs, JobList: b.jobs,
 		Tallies: &tallied{}, Instances: &tallied{}, Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
