@@ -60,6 +60,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"test events", testTestEvents},
 		{"tags", testTags},
 		{"applications", testApplications},
+		{"pages of calls", testCallPages},
 		{"triggers", testTriggers},
 		{"updates of triggers", testTriggerUpdates},
 		{"triggers go with their functions", testTriggersGoWithFunctions},
