@@ -50,8 +50,8 @@ func (t *Tactics) Peak() int {
 	return most
 }
 
-// Keeps tells whether instances of this version are to be kept, now or at times.
-func (s *Spec) Keeps() bool { return s.Reserved > 0 || s.Snapshot || !s.Tactics.Empty() }
+// KeepsAny tells whether instances of this version are to be kept, now or at times.
+func (s *Spec) KeepsAny() bool { return s.Reserved > 0 || s.Snapshot || !s.Tactics.Empty() }
 
 // PeakReserved is the highest number of instances that this version asks to be kept, apart from what load asks for.
 func (s *Spec) PeakReserved() int {

@@ -42,7 +42,7 @@ func (p *Pool) keepReserved(ctx context.Context) error {
 // not.
 // One that dies is replaced; where the code does not load, after a pause that grows to five minutes.
 func (p *Pool) Reserve(f *faas.Function) {
-	if !f.Spec.Keeps() || f.Spec.MaxInstances == 0 {
+	if !f.Spec.KeepsAny() || f.Spec.MaxInstances == 0 {
 		return
 	}
 	for again := true; again; {
@@ -64,7 +64,7 @@ func (p *Pool) Reserve(f *faas.Function) {
 // FunctionChanged comes behind it.
 func (p *Pool) WarmReserved(key faas.FunctionKey) {
 	f := p.current(key)
-	if f == nil || !f.Spec.Keeps() {
+	if f == nil || !f.Spec.KeepsAny() {
 		return
 	}
 	p.Reserve(f)

@@ -120,7 +120,7 @@ func (p *plan) loaded(now time.Time, calls int) int {
 // nobody would end what it keeps. A change behind this look finds the group.
 func (g *group) keepReserved() {
 	spec := &g.function.Spec
-	if !spec.Keeps() || g.key.memoryMB != spec.MemoryMB {
+	if !spec.KeepsAny() || g.key.memoryMB != spec.MemoryMB {
 		return
 	}
 	now := g.pool.current(g.function.Key())

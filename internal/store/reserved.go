@@ -22,7 +22,7 @@ func (db *DB) Reserved(ctx context.Context, project string) ([]*faas.Function, e
 		if err != nil {
 			return nil, db.failed("list reserved instances", err)
 		}
-		if f.Spec.Keeps() {
+		if f.Spec.KeepsAny() {
 			found = append(found, f)
 		}
 	}
