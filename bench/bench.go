@@ -29,6 +29,7 @@ type options struct {
 	binary    string
 	queued    int64
 	only      string
+	functions int
 	json      string
 	fresh     bool // fresh functions only
 }
@@ -49,6 +50,7 @@ type bench struct {
 
 	executables *executables // nil before they are measured
 	web         *web         // alike
+	control     *controlled  // nil but with -only control: it takes minutes
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -68,9 +70,11 @@ const (
 	partQueue  = "queue"
 	partTimers = "timers"
 	partJobs   = "jobs"
+	// partControl is no part of a whole run: it takes minutes.
+	partControl = "control"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partControl}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -106,6 +110,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureTimers(ctx)
 	case partJobs:
 		return b, b.measureJobs(ctx)
+	case partControl:
+		return b, b.measureControl(ctx, dir)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)

@@ -46,6 +46,8 @@ func (b *bench) lines() []row {
 		return b.timers.rows()
 	case partJobs:
 		return b.jobs.rows()
+	case partControl:
+		return b.control.rows()
 	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)

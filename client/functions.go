@@ -15,6 +15,7 @@ type Function struct {
 	Name               string `json:"func_name"`
 	Package            string `json:"package"`
 	Version            string `json:"version"`
+	VersionDescription string `json:"version_description"`
 	Runtime            string `json:"runtime"`
 	RuntimeNotice      string `json:"runtime_notice"` // which version serves the runtime, when it is not the one named
 	Handler            string `json:"handler"`

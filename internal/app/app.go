@@ -42,6 +42,7 @@ import (
 // Members satisfy what their users declare.
 var (
 	_ control.FunctionStore = (*store.DB)(nil)
+	_ control.VersionStore  = (*store.DB)(nil)
 	_ auth.Store            = (*store.DB)(nil)
 	_ auth.ClientStore      = (*store.DB)(nil)
 	_ invoke.Functions      = (*store.DB)(nil)
@@ -193,9 +194,9 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine}, instances
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs}, instances
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
-		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
+		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
 			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
 			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
@@ -216,7 +217,11 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
 		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
+		{Name: "sweep of unpacked packages", Service: newSweep("unpacked packages", cache.Sweep, db.DigestUsed, s.log)},
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
+	}
+	if db.Shared() {
+		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, instances, s.log)})
 	}
 	s.services = append(s.services, triggers.Services...)
 	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})

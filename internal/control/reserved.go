@@ -16,51 +16,75 @@ type Reservation struct {
 	Tactics *faas.Tactics
 }
 
-// Reserve has so many instances of a version kept loaded, in place of what was asked for before. Errors: CodeInvalid, field "count" or
-// "tactics_config"; CodeQuota, field "count", when this server cannot keep as many.
+// Reserve has so many instances of a version kept loaded, in place of what was asked for before. For an alias they are of its main
+// version, beside that one's own, and follow it when it is led elsewhere. Errors: CodeInvalid, field "count" or "tactics_config";
+// CodeQuota, field "count", when this server cannot keep as many.
 func (s *Functions) Reserve(ctx context.Context, project string, urn faas.URN, r Reservation) (*faas.Function, error) {
 	if err := s.checkSchedules(r.Tactics); err != nil {
 		return nil, err
 	}
+	if r.Tactics.Empty() {
+		r.Tactics = nil
+	}
+	none := r.Count == 0 && r.Tactics == nil
 	return s.changeKept(ctx, project, urn, func(spec *faas.Spec) {
-		if r.Tactics.Empty() {
-			r.Tactics = nil
+		switch {
+		case urn.Alias == "":
+			spec.Reserved, spec.ReservedIdle, spec.Tactics = r.Count, r.Idle && !none, r.Tactics
+		case none:
+			spec.AliasReserve = nil
+		default:
+			spec.AliasReserve = &faas.AliasReserve{Alias: urn.Alias, Count: r.Count, Idle: r.Idle, Tactics: r.Tactics}
 		}
-		spec.Reserved, spec.Tactics = r.Count, r.Tactics
-		spec.ReservedIdle = r.Idle && (r.Count > 0 || r.Tactics != nil)
 	})
 }
 
-// SetSnapshot has one instance of a version wait for its first call, loaded and initialised, or has it go. Errors: as Reserve.
+// SetSnapshot has one instance of a version wait for its first call, loaded and initialised, or has it go. An alias means its main version.
+// Errors: as Reserve.
 func (s *Functions) SetSnapshot(ctx context.Context, project string, urn faas.URN, on bool) (*faas.Function, error) {
-	return s.changeKept(ctx, project, urn, func(spec *faas.Spec) { spec.Snapshot = on })
-}
-
-// changeKept changes what is kept of a version. It is no change of the function itself.
-func (s *Functions) changeKept(ctx context.Context, project string, urn faas.URN, change func(*faas.Spec)) (*faas.Function, error) {
 	key, err := s.key(ctx, project, urn)
 	if err != nil {
 		return nil, err
 	}
-	others, err := s.reservedBeside(ctx, key)
+	urn.Alias, urn.Version = "", key.Version
+	return s.changeKept(ctx, project, urn, func(spec *faas.Spec) { spec.Snapshot = on })
+}
+
+// changeKept changes what is kept of a version. It is no change of the function itself.
+func (s *Functions) changeKept(ctx context.Context, project string, urn faas.URN, alter func(*faas.Spec)) (*faas.Function, error) {
+	key, err := s.key(ctx, project, urn)
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.cfg.Store.UpdateFunction(ctx, key, s.cfg.Quota, func(f *faas.Function) error {
-		change(&f.Spec)
-		count := f.Spec.PeakReserved()
-		switch {
-		case f.Spec.MaxInstances >= 0 && count > f.Spec.MaxInstances:
-			return faas.Errorf(faas.CodeInvalid, "count", "count %d is over the %d instances that the function may have", count, f.Spec.MaxInstances)
-		case count > 0 && s.cfg.MaxReserved > 0 && others+count > s.cfg.MaxReserved:
+	held, err := s.reserved(ctx)
+	if err != nil {
+		return nil, err
+	}
+	change := func(f *faas.Function) error {
+		before := f.Spec.PeakReserved()
+		alter(&f.Spec)
+		if err := f.Spec.Check(); err != nil {
+			return err
+		}
+		after := f.Spec.PeakReserved()
+		switch others := held - before; {
+		case f.Spec.MaxInstances >= 0 && after > f.Spec.MaxInstances:
+			return faas.Errorf(faas.CodeInvalid, "count", "count %d is over the %d instances that the function may have", after, f.Spec.MaxInstances)
+		case after > before && s.cfg.MaxReserved > 0 && others+after > s.cfg.MaxReserved:
 			return faas.Errorf(faas.CodeQuota, "count", "this server keeps at most %d reserved instances, and other functions have %d of them", s.cfg.MaxReserved, others)
 		}
-		return f.Spec.Check()
-	})
+		return nil
+	}
+	var f *faas.Function
+	if urn.Alias != "" {
+		f, err = s.cfg.Store.ReserveAlias(ctx, key, urn.Alias, change)
+	} else {
+		f, err = s.cfg.Store.UpdateFunction(ctx, key, s.cfg.Quota, change)
+	}
 	if err != nil {
 		return nil, err
 	}
-	s.cfg.Changes.FunctionChanged(key)
+	s.cfg.Changes.FunctionChanged(f.Key())
 	return f, nil
 }
 
@@ -88,14 +112,11 @@ func (s *Functions) checkSchedules(t *faas.Tactics) error {
 	return nil
 }
 
-// reservedBeside counts the reserved instances of all other versions, at their most.
-func (s *Functions) reservedBeside(ctx context.Context, key faas.FunctionKey) (int, error) {
+// reserved counts the reserved instances of all versions, at their most.
+func (s *Functions) reserved(ctx context.Context) (n int, err error) {
 	all, err := s.cfg.Store.Reserved(ctx, "")
-	n := 0
 	for _, f := range all {
-		if f.Key() != key {
-			n += f.Spec.PeakReserved()
-		}
+		n += f.Spec.PeakReserved()
 	}
 	return n, err
 }
@@ -110,24 +131,19 @@ func (s *Functions) ReservedQuota(ctx context.Context, project string) (used, mo
 	return used, s.cfg.MaxReserved, err
 }
 
-// Reserved lists the versions of a project that have reserved instances, now or at times: of one function, where urn is not nil, else
-// of all.
+// Reserved lists the versions of a project that have reserved instances: of one function, where urn is not nil, else of all.
 func (s *Functions) Reserved(ctx context.Context, project string, urn *faas.URN) ([]*faas.Function, error) {
 	all, err := s.cfg.Store.Reserved(ctx, project)
+	if err != nil || urn == nil {
+		return all, err
+	}
+	key, err := s.key(ctx, project, *urn)
 	if err != nil {
 		return nil, err
 	}
-	if urn != nil {
-		if _, err := s.key(ctx, project, *urn); err != nil {
-			return nil, err
-		}
-	}
 	var found []*faas.Function
 	for _, f := range all {
-		if f.Spec.Reserved == 0 && f.Spec.Tactics.Empty() { // a snapshot alone
-			continue
-		}
-		if urn == nil || f.Package == urn.Package && f.Name == urn.Name && (urn.Version == "" || f.Version == urn.Version) {
+		if f.Package == urn.Package && f.Name == urn.Name && (!urn.Qualified() || f.Version == key.Version) {
 			found = append(found, f)
 		}
 	}

@@ -56,7 +56,8 @@ type Spec struct {
 	Reserved      int      // instances kept loaded, whether calls come or not
 	ReservedIdle  bool     // reserved instances may be frozen between calls
 	Tactics       *Tactics // policies that change the number of reserved instances; nil for none
-	Snapshot      bool     // an instance that has loaded and initialised waits for the first call, frozen where the host can
+	AliasReserve  *AliasReserve
+	Snapshot      bool // an instance that has loaded and initialised waits for the first call, frozen where the host can
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
 	Role          string // agency the function acts as; "" for none
@@ -131,6 +132,7 @@ type FunctionFilter struct {
 	Package  string // "" for all
 	NamePart string // anywhere in the name, letter case ignored; "" for all
 	After    int64  // FunctionPage.Next of the page before; 0 for the first page
+	Skip     int64  // so many of the oldest behind After are left out
 	Limit    int    // at most so many; at least 1
 }
 

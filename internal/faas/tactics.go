@@ -50,16 +50,50 @@ func (t *Tactics) Peak() int {
 	return most
 }
 
+// AliasReserve is what the alias whose main version this is keeps loaded of it, beside what the version itself does. It goes where the
+// alias goes.
+type AliasReserve struct {
+	Alias   string // without "!"
+	Count   int
+	Idle    bool // as Spec.ReservedIdle
+	Tactics *Tactics
+}
+
+// Keeps gives how many instances are kept loaded in all where no policy says otherwise, and whether they may be frozen between calls.
+func (s *Spec) Keeps() (count int, idle bool) {
+	own, by := s.Reserved > 0 || !s.Tactics.Empty(), s.AliasReserve
+	switch {
+	case by == nil:
+		return s.Reserved, own && s.ReservedIdle
+	case !own:
+		return by.Count, by.Idle
+	}
+	return s.Reserved + by.Count, s.ReservedIdle && by.Idle
+}
+
 // KeepsAny tells whether instances of this version are to be kept, now or at times.
-func (s *Spec) KeepsAny() bool { return s.Reserved > 0 || s.Snapshot || !s.Tactics.Empty() }
+func (s *Spec) KeepsAny() bool {
+	return s.Reserved > 0 || s.Snapshot || !s.Tactics.Empty() || s.AliasReserve != nil
+}
 
 // PeakReserved is the highest number of instances that this version asks to be kept, apart from what load asks for.
 func (s *Spec) PeakReserved() int {
 	most := max(s.Reserved, s.Tactics.Peak())
+	if by := s.AliasReserve; by != nil {
+		most += max(by.Count, by.Tactics.Peak())
+	}
 	if s.Snapshot {
 		most = max(most, 1)
 	}
 	return most
+}
+
+// checkPolicies holds both kinds of policies to their rules.
+func (s *Spec) checkPolicies() error {
+	if err := s.Tactics.Check(); err != nil || s.AliasReserve == nil {
+		return err
+	}
+	return s.AliasReserve.Tactics.Check()
 }
 
 // Check holds tactics to their rules, but for the grammar of cron expressions. Error: CodeInvalid, field "tactics_config".

@@ -27,7 +27,7 @@ type group struct {
 	peak     atomic.Int64 // the most of them since the last look
 
 	mu         sync.Mutex
-	plan       *plan       // of the instances kept; nil where there are never any
+	plans      []*plan     // of the instances kept; nil where there are never any
 	reserved   int         // instances that policies ask for
 	keep       int         // instances kept, whether calls come or not
 	idle       []*instance // without calls, most recently used last
@@ -68,7 +68,7 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 		limit = p.cfg.MaxInstances
 	}
 	g := &group{pool: p, key: key, function: f, runtime: rt, limit: limit, slots: 1, startCost: firstGuessOfStart}
-	g.metered = f.Spec.Tactics != nil && len(f.Spec.Tactics.Metrics) > 0
+	g.metered = metered(&f.Spec)
 	if rt.Language.Concurrent && f.Spec.RequestsPer > 1 {
 		g.slots = f.Spec.RequestsPer
 	}
@@ -503,7 +503,7 @@ func (g *group) retireOldest() {
 func (g *group) closeIfEmpty() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.total != 0 || len(g.waiters) != 0 || g.plan != nil && !g.superseded {
+	if g.total != 0 || len(g.waiters) != 0 || g.plans != nil && !g.superseded {
 		return false
 	}
 	g.superseded = true

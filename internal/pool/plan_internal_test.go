@@ -12,7 +12,7 @@ import (
 
 func planOf(t *testing.T, slots int, spec faas.Spec) *plan {
 	t.Helper()
-	p, err := newPlan(&spec, slots, schedule.NewZones(time.UTC))
+	p, err := newPlan(spec.Reserved, spec.Tactics, slots, schedule.NewZones(time.UTC))
 	require.NoError(t, err)
 	return p
 }

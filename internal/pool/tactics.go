@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -33,15 +34,25 @@ type planned struct {
 	times schedule.Schedule
 }
 
-// newPlan reads a spec's policies. One whose expression is not understood is left out, and named in wrong: it was checked when it
+// newPlans reads what a spec has kept: for the version itself, and for the alias that leads to it. wrong as newPlan.
+func newPlans(spec *faas.Spec, slots int, zones *schedule.Zones) (plans []*plan, wrong error) {
+	own, wrong := newPlan(spec.Reserved, spec.Tactics, slots, zones)
+	if by := spec.AliasReserve; by != nil {
+		alias, bad := newPlan(by.Count, by.Tactics, slots, zones)
+		return []*plan{own, alias}, errors.Join(wrong, bad)
+	}
+	return []*plan{own}, wrong
+}
+
+// newPlan reads policies. One whose expression is not understood is left out, and named in wrong: it was checked when it
 // was set, but zones come and go.
-func newPlan(spec *faas.Spec, slots int, zones *schedule.Zones) (p *plan, wrong error) {
-	p = &plan{base: spec.Reserved, slots: slots}
-	if spec.Tactics == nil {
+func newPlan(base int, tactics *faas.Tactics, slots int, zones *schedule.Zones) (p *plan, wrong error) {
+	p = &plan{base: base, slots: slots}
+	if tactics == nil {
 		return p, nil
 	}
-	p.metrics = spec.Tactics.Metrics
-	for _, s := range spec.Tactics.Schedules {
+	p.metrics = tactics.Metrics
+	for _, s := range tactics.Schedules {
 		since := s.From
 		if since.IsZero() {
 			since = time.Unix(0, 0)
@@ -127,12 +138,12 @@ func (g *group) keepReserved() {
 	if now == nil || now.ID != g.key.id || now.Revision != g.key.revision {
 		return
 	}
-	plan, wrong := newPlan(spec, g.slots, g.pool.zones)
+	plans, wrong := newPlans(spec, g.slots, g.pool.zones)
 	if wrong != nil {
 		g.pool.cfg.Log.Warn("a schedule of reserved instances is not followed", "function", g.function.Name, "err", wrong)
 	}
 	g.mu.Lock()
-	g.plan = plan
+	g.plans = plans
 	g.mu.Unlock()
 	g.adjust(time.Now(), 0)
 }
@@ -142,16 +153,22 @@ func (g *group) keepReserved() {
 func (g *group) adjust(now time.Time, room int) (taken int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.plan == nil {
+	if g.plans == nil {
 		return 0
 	}
-	reserved := g.plan.scheduled(now)
-	if len(g.plan.metrics) > 0 {
+	reserved, load := 0, 0
+	for _, p := range g.plans {
+		reserved += p.scheduled(now)
+	}
+	if g.metered {
 		calls := int(g.peak.Swap(g.calls.Load()))
-		if load := min(g.plan.loaded(now, calls), g.limit); load > reserved {
-			taken = min(max(0, load-max(g.keep, reserved)), room)
-			reserved = min(load, max(g.keep, reserved)+taken)
+		for _, p := range g.plans {
+			load = max(load, p.loaded(now, calls))
 		}
+	}
+	if load = min(load, g.limit); load > reserved {
+		taken = min(max(0, load-max(g.keep, reserved)), room)
+		reserved = min(load, max(g.keep, reserved)+taken)
 	}
 	g.reserved = min(reserved, g.limit)
 	g.keep = g.reserved
@@ -184,4 +201,10 @@ func (g *group) begin() (end func()) {
 	for most := g.peak.Load(); n > most && !g.peak.CompareAndSwap(most, n); most = g.peak.Load() {
 	}
 	return func() { g.calls.Add(-1) }
+}
+
+// metered tells whether policies of a spec look at load.
+func metered(spec *faas.Spec) bool {
+	by := spec.AliasReserve
+	return spec.Tactics != nil && len(spec.Tactics.Metrics) > 0 || by != nil && by.Tactics != nil && len(by.Tactics.Metrics) > 0
 }

@@ -112,3 +112,16 @@ func TestSnapshot(t *testing.T) {
 	shop.change(s.Pool, func(f *faas.Function) { f.Spec.Snapshot = false })
 	require.Eventually(t, func() bool { return d.running.Load() == 0 }, 10*time.Second, time.Millisecond)
 }
+
+// TestReservedForVersionAndAlias keeps what both ask for.
+func TestReservedForVersionAndAlias(t *testing.T) {
+	shop, f := reserving(1)
+	f.Spec.AliasReserve = &faas.AliasReserve{Alias: "prod", Count: 1, Tactics: &faas.Tactics{
+		Schedules: []faas.ReservedSchedule{{Name: "always", Cron: "* * * * * *", Count: 2}},
+	}}
+	d := echoes(ajar())
+	s := newStage(t, d, func(c *pool.Config) { c.Versions, c.IdleTimeout = shop, 5*time.Millisecond })
+	require.Eventually(t, func() bool { all, reserved := s.Instances(f.Key()); return all == 3 && reserved == 3 }, 10*time.Second, time.Millisecond)
+	shop.change(s.Pool, func(f *faas.Function) { f.Spec.AliasReserve = nil })
+	require.Eventually(t, func() bool { return d.running.Load() == 1 }, 10*time.Second, time.Millisecond)
+}

@@ -80,7 +80,8 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options = append(options, goose.WithDisableGlobalRegistry(true))
+	// A change of the schema may have been released before one with a smaller number; they do not build on each other then.
+	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true))
 	provider, err := goose.NewProvider(db.dialect.goose, db.write, files, options...)
 	if err != nil {
 		return err

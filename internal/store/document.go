@@ -36,6 +36,7 @@ type document struct {
 	ReservedIdle  bool              `json:"reserved_idle,omitempty"`
 	Tactics       *tacticsDocument  `json:"tactics,omitempty"`
 	Snapshot      bool              `json:"snapshot,omitempty"`
+	AliasReserve  *reserveDocument  `json:"alias_reserve,omitempty"`
 	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
@@ -59,6 +60,15 @@ type document struct {
 	ModifiedBy         string `json:"modified_by,omitempty"`
 }
 
+// reserveDocument is a faas.AliasReserve.
+type reserveDocument struct {
+	Alias string `json:"alias"`
+	Count int    `json:"count"`
+	Idle  bool   `json:"idle,omitempty"`
+
+	Tactics *tacticsDocument `json:"tactics,omitempty"`
+}
+
 // imageDocument is a faas.Image.
 type imageDocument struct {
 	Ref        string   `json:"ref"`
@@ -80,7 +90,8 @@ func encode(f *faas.Function) (string, error) {
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, Tactics: tacticsToDocument(s.Tactics), Snapshot: s.Snapshot,
-		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
+		AliasReserve: reserveToDocument(s.AliasReserve),
+		Generation:   s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
@@ -106,7 +117,8 @@ func decode(text string, f *faas.Function) error {
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, Tactics: d.Tactics.tactics(), Snapshot: d.Snapshot,
-		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
+		AliasReserve: d.AliasReserve.reserve(),
+		Generation:   d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

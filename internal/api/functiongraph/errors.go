@@ -48,6 +48,18 @@ func newErrorTable() errorTable {
 		{faas.CodeExists, "path"}:     {409, "FSS.1147", "200409", ""},
 		{faas.CodeConflict, ""}:       {409, "FSS.0409", "200409", ""},
 
+		{faas.CodeInvalid, "additional_version"}:        {400, "FSS.1091", "200400", ""},
+		{faas.CodeInvalid, "additional_version.weight"}: {400, "FSS.1092", "200400", ""},
+		{faas.CodeInvalid, "additional_version.same"}:   {400, "FSS.1093", "200400", ""},
+		{faas.CodeInvalid, "digest"}:                    {400, "FSS.1011", "200400", ""},
+		{faas.CodeExists, "version"}:                    {409, "FSS.1062", "200409", ""},
+		{faas.CodeExists, "alias"}:                      {409, "FSS.1063", "200409", ""},
+		{faas.CodeConflict, "version"}:                  {409, "FSS.1066", "200409", ""},
+		{faas.CodeConflict, "digest"}:                   {428, "FSS.0428", "200428", ""},
+		{faas.CodeConflict, "additional_version"}:       {403, "FSS.1094", "200403", ""},
+		{faas.CodeConflict, "alias.triggers"}:           {403, "FSS.1154", "200403", ""},
+		{faas.CodeQuota, "aliases"}:                     {403, "FSS.1043", "200403", ""},
+
 		{faas.CodeNotFound, "async_config"}: {404, "FSS.0404", "200404", ""},
 		{faas.CodeNotFound, "job"}:          {400, "FSS.0400", "200400", "Invalid RequestId"},
 		{faas.CodeConflict, "job"}:          {400, "FSS.0400", "200400", ""},

@@ -30,11 +30,14 @@ type Invoker interface {
 	Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error)
 	// Find gives the version that a request means, and holds the request to what its owner allows, without running it.
 	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
+	// Bound gives the version that the rules of an alias choose for a call that is made later; "" where that is open.
+	Bound(ctx context.Context, r invoke.Request) (string, error)
 }
 
 // Config is what the face needs. All of it is required, but for Now.
 type Config struct {
 	Functions *control.Functions
+	Versions  *control.Versions
 	Triggers  *control.Triggers
 	Invoker   Invoker
 	Access    Access
@@ -109,7 +112,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, append(a.statisticsRoutes(functions, function), append(a.triggerRoutes(), a.catalogueRoutes()...)...)...)
+	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.catalogueRoutes())...)
 }
 
 // catalogueRoutes lists the operations on what stands beside functions, and those that are refused.

@@ -191,7 +191,7 @@ func TestAsyncRecord(t *testing.T) {
 }
 
 func TestOperations(t *testing.T) {
-	require.Equal(t, []string{
+	require.ElementsMatch(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
 		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState",
 		"UpdateFunctionReservedInstancesCount", "ListReservedInstanceConfigs", "ListFunctionReservedInstances", "ListQuotas", "InvokeFunction",
@@ -207,6 +207,8 @@ func TestOperations(t *testing.T) {
 		"ListFunctionTemplate", "ShowFunctionTemplate", "ListAppTemplates", "ShowAppTemplate", "ListFunctionApplications", "CreateFunctionApp",
 		"ShowFunctionApp", "DeleteFunctionApp", "ListRuntimeTypes",
 		"ShowTracing", "UpdateTracing", "CreateVpcEndpoint", "DeleteVpcEndpoint", "ListBridgeFunctions", "ListBridgeVersions",
+		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
+		"DeleteVersionAlias",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

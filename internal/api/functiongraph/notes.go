@@ -5,7 +5,7 @@ package functiongraph
 func notes() map[string]string {
 	const async = "a config is for the calls through one version or alias; what nobody set is 1 retry and 3,600 s. Retries 0 to 8, age 1 to 86,400 s. `log_group_*` and `log_stream_*` are ignored: there is one status log"
 	const listed = "the youngest first, the last hour where no time is named, `limit` up to 500; `marker` and `next_marker` count rows, and `next_marker` is 0 behind the last page. `count` is that of the page. DISCARD is a call that grew too old or was cancelled"
-	const statistics = "`period` up to 43,200 minutes, by minute up to a day and by hour beyond; -1 where nothing was measured. A URN without a version means all of them. A call counts where it ended; `concurrency_num` is the mean of calls under way. `instance_num` and `reserved_instance_num` are known of now only, -1 before"
+	const statistics = "`period` up to 43,200 minutes, by minute up to a day and by hour beyond; -1 where nothing was measured. A URN without a version means all of them, and one with an alias the calls that came through it. A call counts where it ended; `concurrency_num` is the mean of calls under way. `instance_num` and `reserved_instance_num` are known of now only, -1 before"
 	const triggers = "the types below; every type can be switched off, and a change takes effect before it is answered"
 	const statusLog = "once enabled, each change of a call's state is a line of the server's own log, for functions whose config says `enable_async_status_log`; the names are empty before"
 	const events = "up to 10 of a function and 256 KB each, for all its versions"
@@ -13,8 +13,13 @@ func notes() map[string]string {
 	const applications = "an application is a function of a template with its triggers. `params` set the template's variables, and `package`; `stack_resources` is left out, as clients disagree on its form, and `func_urn` tells what was made"
 	return map[string]string{
 		"CreateFunction":                       "`tags` is JSON in a text, an object or a list of `key` and `value`",
+		"DeleteFunction":                       "with `:<version>` or `:!<alias>` it removes that version, the alias that leads to it, and the triggers of both, as the vendor's guide says; waiting calls are cancelled. 403 FSS.1094 for the second version of an alias, 400 FSS.1015 for `latest`",
+		"CreateFunctionVersion":                "a version without a name is called by the time in UTC. `digest` may be the SHA-512 or the MD5 of the code; with other code the answer is 428 FSS.0428. Publishing without a change is allowed (FSS.1016 is never answered). What is published does not change: writes to it answer 400 FSS.1015",
+		"CreateVersionAlias":                   "one additional version by weight (0 to 100) or by rules on headers and cookies; `latest` may be the main version and not the additional one. A version is the main one of one alias (409 FSS.1066)",
+		"UpdateVersionAlias":                   "replaces all but a description that is left out; its answer and the list show the strategy too",
+		"DeleteVersionAlias":                   "403 FSS.1154 for an alias with triggers",
 		"ListQuotas":                           "the quotas that hold here: functions, code, instances of one function, reserved instances, idle time",
-		"UpdateFunctionReservedInstancesCount": "for versions, and with `tactics_config`: a schedule's latest occurrence says how many instances are kept, until it expires; `Concurrency` keeps their use under the threshold, held for a minute. Cron as for TIMER. `idle_mode` true lets reserved instances be frozen between calls",
+		"UpdateFunctionReservedInstancesCount": "for versions and aliases, whose instances follow them, and with `tactics_config`: a schedule's latest occurrence says how many instances are kept, until it expires; `Concurrency` keeps their use under the threshold, held for a minute. Cron as for TIMER. `idle_mode` true lets reserved instances be frozen between calls",
 		"ListReservedInstanceConfigs":          "as above",
 		"ShowFuncReservedInstanceMetrics":      "the numbers of now, as one point",
 		"UpdateFuncSnapshot":                   "for every runtime and version: one instance that has loaded and initialised waits for the first call, frozen where the host can",
