@@ -191,7 +191,7 @@ func TestAsyncRecord(t *testing.T) {
 }
 
 func TestOperations(t *testing.T) {
-	require.Equal(t, []string{
+	require.ElementsMatch(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
 		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState",
 		"UpdateFunctionReservedInstancesCount", "ListReservedInstanceConfigs", "ListFunctionReservedInstances", "ListQuotas", "InvokeFunction",
