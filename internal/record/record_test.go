@@ -481,6 +481,8 @@ func TestTallyOfAnAlias(t *testing.T) {
 	for version, want := range map[string]int64{"": 60, "v1": 30, "v2": 30, "!prod": 20, "!other": 0} {
 		require.Equal(t, want, count(version), "version %q", version)
 	}
+	require.Len(t, all(t, s, faas.RecordFilter{Project: "p0", Package: "default", Name: "f0", Version: "!prod"}), 20)
+	require.Len(t, all(t, s, faas.RecordFilter{Project: "p0", Package: "default", Name: "f0", Version: "v2"}), 30)
 	by, err := s.TallyByFunction(t.Context(), faas.TallyFilter{Project: "p0", From: base, To: base.Add(time.Hour)})
 	require.NoError(t, err)
 	require.Len(t, by, 1)
