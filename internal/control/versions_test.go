@@ -47,7 +47,7 @@ func TestPublishLeavesWhatIsOfTheMoment(t *testing.T) {
 	_, err = b.CreateAlias(ctx, project, urn(t, "test"), "live", control.SetAlias{Version: faas.Latest})
 	require.NoError(t, err)
 	for _, of := range []string{"test", project + ":default:test:!live"} {
-		_, err = b.functions.Reserve(ctx, project, urn(t, of), 2, true)
+		_, err = b.functions.Reserve(ctx, project, urn(t, of), control.Reservation{Count: 2, Idle: true})
 		require.NoError(t, err)
 	}
 	require.NoError(t, b.functions.SetPinned(ctx, project, urn(t, "test"), true))
@@ -115,7 +115,7 @@ func TestReservedByAliasesCount(t *testing.T) {
 	require.NoError(t, err)
 	live := urn(t, project+":default:test:!live")
 	reserve := func(of faas.URN, n int) error {
-		_, err := b.functions.Reserve(ctx, project, of, n, false)
+		_, err := b.functions.Reserve(ctx, project, of, control.Reservation{Count: n, Idle: false})
 		return err
 	}
 	require.NoError(t, reserve(urn(t, "test"), 2))
