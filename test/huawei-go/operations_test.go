@@ -31,7 +31,6 @@ var chapters = []struct {
 	run  func(t *testing.T, l *ledger)
 }{
 	{"functions", functionChapter},
-	{"versions and aliases", versionChapter},
 	{"asynchronous calls", asyncChapter},
 	{"triggers", triggerChapter},
 	{"instances", instanceChapter},
