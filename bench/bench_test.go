@@ -205,8 +205,10 @@ func TestEveryAimHasALine(t *testing.T) {
 	}
 	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	b.web = &web{through: newPlace(target{}, 0), alone: newPlace(target{}, 0)}
+	b.timers, b.jobs = &armed{}, &jobList{}
+	alone := &bench{opts: options{only: partControl}, control: &controlled{}}
 	judged := 0
-	for _, r := range b.rows() {
+	for _, r := range append(b.rows(), alone.rows()...) {
 		if r.Verdict != "no target" {
 			judged++
 		}

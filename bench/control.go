@@ -23,6 +23,7 @@ type controlled struct {
 	times     map[string]histogram // by line
 	signed    []float64            // us of the server's processor time for a call that is signed, beyond one with a token
 	rss       float64              // MiB of the server
+	foreign   float64              // processors that other programs used
 }
 
 const (
@@ -66,6 +67,11 @@ func (b *bench) measureControl(ctx context.Context, dir string) error {
 	}
 	c.filled = float64(n) / time.Since(began).Seconds()
 	fmt.Fprintf(b.log, "made %d functions, %.0f/s\n", n, c.filled)
+	idle, err := others(time.Time{}, 0)
+	if err != nil {
+		return err
+	}
+	began = time.Now()
 	for round := range b.opts.rounds {
 		if err := c.round(ctx, s, round, b.opts.rounds, runtime.Name); err != nil {
 			return err
@@ -75,9 +81,26 @@ func (b *bench) measureControl(ctx context.Context, dir string) error {
 		}
 		fmt.Fprintf(b.log, "round %d of %d done\n", round+1, b.opts.rounds)
 	}
+	if c.foreign, err = others(began, idle); err != nil {
+		return err
+	}
 	used, err := memoryOf(s.pid())
 	c.rss = used.RSS
 	return err
+}
+
+// others gives how many processors other programs have used since a moment at which it gave before; the zero time begins.
+func others(since time.Time, before float64) (float64, error) {
+	machine, err := machineCPU()
+	if err != nil {
+		return 0, err
+	}
+	own, err := treeCPU(os.Getpid())
+	now := (machine - own).Seconds()
+	if since.IsZero() {
+		return now, err
+	}
+	return (now - before) / time.Since(since).Seconds(), err
 }
 
 // makeFunction makes a small function.

@@ -153,6 +153,9 @@ func (b *bench) places() []*place {
 
 // foreign is the median, over all samples, of the processors that other programs used.
 func (b *bench) foreign() float64 {
+	if b.control != nil {
+		return b.control.foreign
+	}
 	var values []float64
 	for _, p := range b.places() {
 		for _, samples := range p.Samples {

@@ -18,6 +18,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/api/iam"
 	"github.com/hanshu-faas/hanshu/internal/api/minapp"
+	"github.com/hanshu-faas/hanshu/internal/audit"
 	"github.com/hanshu-faas/hanshu/internal/auth"
 	"github.com/hanshu-faas/hanshu/internal/blob"
 	"github.com/hanshu-faas/hanshu/internal/config"
@@ -45,6 +46,8 @@ var (
 	_ control.VersionStore  = (*store.DB)(nil)
 	_ auth.Store            = (*store.DB)(nil)
 	_ auth.ClientStore      = (*store.DB)(nil)
+	_ auth.Registry         = (*store.DB)(nil)
+	_ audit.Store           = (*store.DB)(nil)
 	_ invoke.Functions      = (*store.DB)(nil)
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
@@ -118,7 +121,7 @@ func (s *Server) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	identities, err := auth.New(auth.Config{Store: db, Clients: db, Sealer: sealer, Dev: s.cfg.Dev})
+	identities, err := auth.New(auth.Config{Store: db, Clients: db, Registry: db, Sealer: sealer, Dev: s.cfg.Dev})
 	if err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked,
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
 		Log: s.log, Metrics: counters,
 	})
 	ledger := invoke.NewLedger(db, s.log, counters)
@@ -195,14 +198,15 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		return err
 	}
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs}, instances
-	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
+	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
+	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
 			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
 			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
-		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
+		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
-		admin.New(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async)),
+		admin.New(withPeople(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), identities, trail)),
 	)
 	if err != nil {
 		return err
@@ -213,6 +217,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
 		{Name: "records", Service: records},
+		{Name: "audit log", Service: trail},
 		{Name: "records of calls", Service: ledger},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},

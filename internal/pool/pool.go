@@ -70,6 +70,9 @@ type Config struct {
 	// Note keeps what an instance did outside calls: its pre-stop handler, a heartbeat that failed. It may be nil.
 	Note func(f *faas.Function, source string, begun time.Time, res *faas.Result)
 
+	// Credentials gives functions what they work with as their agency. It may be nil: then they get none.
+	Credentials Credentials
+
 	// Peer answers what functions ask of the platform while a call of theirs runs. It may be nil: then they may not ask.
 	Peer Peer
 

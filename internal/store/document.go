@@ -41,6 +41,7 @@ type document struct {
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
 	AppRole       string            `json:"app_role,omitempty"`
+	AuthInHeader  bool              `json:"auth_in_header,omitempty"`
 	EnterpriseID  string            `json:"enterprise_id,omitempty"`
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
@@ -91,7 +92,7 @@ func encode(f *faas.Function) (string, error) {
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, Tactics: tacticsToDocument(s.Tactics), Snapshot: s.Snapshot,
 		AliasReserve: reserveToDocument(s.AliasReserve),
-		Generation:   s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
+		Generation:   s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
@@ -118,7 +119,7 @@ func decode(text string, f *faas.Function) error {
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, Tactics: d.Tactics.tactics(), Snapshot: d.Snapshot,
 		AliasReserve: d.AliasReserve.reserve(),
-		Generation:   d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
+		Generation:   d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

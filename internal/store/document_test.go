@@ -28,7 +28,7 @@ func TestDocumentGolden(t *testing.T) {
 			},
 			AliasReserve: &faas.AliasReserve{Alias: "live", Count: 3, Idle: true, Tactics: &faas.Tactics{Metrics: []faas.ReservedMetric{{Name: "m", Threshold: 50, Min: 1}}}}, UserData: `{"k":"v"}`, SealedData: []byte{1, 2, 255},
 			SealedKeys: []string{"password"}, MaxInstances: faas.Unlimited, RequestsPer: 10, DynamicMemory: true,
-			Generation: "v2", Role: "agency", AppRole: "app", EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
+			Generation: "v2", Role: "agency", AppRole: "app", AuthInHeader: true, EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
 			Carried: map[string]string{"domain_names": `"[]"`, "log_config": `{"group_id":"g"}`},
 			Image:   &faas.Image{Ref: "registry.example/app:v1", Command: []string{"/app"}, Args: []string{"-v"}, WorkingDir: "/srv", UID: 1, GID: 2},
 		},

@@ -100,7 +100,7 @@ func (a *api) tagRoutes() []httpkit.Route {
 		{Method: http.MethodDelete, Path: tags + "/delete", Operation: "DeleteTags", Handle: a.deleteTags},
 		{Method: http.MethodGet, Path: tags, Operation: "ListFunctionTags", Handle: a.listTags},
 		{Method: http.MethodGet, Path: functions + "/tags", Operation: "ShowProjectTagsList", Handle: a.listProjectTags},
-		{Method: http.MethodPost, Path: functions + "/resource-instances/{action}", Operation: "ShowResInstanceInfo", Handle: a.findResources},
+		{Method: http.MethodPost, Path: functions + "/resource-instances/{action}", Operation: "ShowResInstanceInfo", Action: auth.ActionRead, Handle: a.findResources},
 	}
 }
 
