@@ -32,6 +32,8 @@ type Function struct {
 	Digest             string `json:"digest"`    // SHA-512 of the package, hexadecimal
 	LastModified       string `json:"last_modified"`
 
+	Dependencies []string `json:"depend_version_list"` // ids of versions, in order
+
 	Raw json.RawMessage `json:"-"`
 }
 
@@ -76,14 +78,18 @@ type CreateFunctionRequest struct {
 	Description        string `json:"description,omitempty"`
 	InitializerHandler string `json:"initializer_handler,omitempty"`
 	InitializerTimeout int    `json:"initializer_timeout,omitempty"`
+
+	Dependencies []string `json:"depend_version_list,omitempty"`
 }
 
-// UpdateFunctionCodeRequest is a new package of a function.
+// UpdateFunctionCodeRequest is a new package of a function. Where Dependencies are given, Code may be empty: then it stays.
 type UpdateFunctionCodeRequest struct {
 	CodeType     string `json:"code_type"`
 	CodeFilename string `json:"code_filename,omitempty"`
 	CodeURL      string `json:"code_url,omitempty"`
 	Code         Code   `json:"func_code"`
+
+	Dependencies *[]string `json:"depend_version_list,omitempty"` // nil leaves them
 }
 
 // UpdateFunctionConfigRequest changes a function's settings; a nil field is left as it is.

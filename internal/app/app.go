@@ -163,11 +163,12 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Preparer: ahead, Images: images,
+		Preparer: ahead, Images: images, Dependencies: db,
 		Zones: schedule.NewZones(zone), Tags: db,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
+	dependencies := s.newDependencies(db, blobs, fetcher)
 	records, err := s.openRecords(counters)
 	if err != nil {
 		return err
@@ -201,12 +202,12 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
-			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
+			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
 			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
 			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
-		admin.New(withPeople(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), identities, trail)),
+		admin.New(withPeople(withDependencies(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), dependencies), identities, trail)),
 	)
 	if err != nil {
 		return err

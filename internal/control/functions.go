@@ -30,7 +30,7 @@ type Preparer interface {
 	Prepare(ctx context.Context, f *faas.Function) error
 }
 
-// FunctionsConfig is what Functions needs. All of it is required but Preparer, Images, MaxReserved and Now.
+// FunctionsConfig is what Functions needs. All of it is required but Preparer, Images, Dependencies, MaxReserved and Now.
 type FunctionsConfig struct {
 	Store    FunctionStore
 	Packages PackageStore
@@ -40,7 +40,9 @@ type FunctionsConfig struct {
 	Runtimes Runtimes
 	Preparer Preparer // nil where no language wants it
 	Images   Images   // nil where no image can be run
-	Quota    faas.Quota
+	// Dependencies finds those that functions name; nil where there are none.
+	Dependencies DependencyFinder
+	Quota        faas.Quota
 	// MaxReserved bounds the reserved instances of all functions together; 0 for no bound.
 	MaxReserved int
 	Zones       *schedule.Zones // of schedules of reserved instances; nil for UTC
@@ -111,6 +113,9 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	if err := checkTags(n.Tags); err != nil {
 		return nil, err
 	}
+	if err := s.withLayers(ctx, project, &n.Settings); err != nil {
+		return nil, err
+	}
 	if err := s.apply(f, n.Settings); err != nil {
 		return nil, err
 	}
@@ -170,6 +175,9 @@ func (s *Functions) List(ctx context.Context, project string, q ListQuery) ([]*f
 
 // UpdateConfig changes the settings given and leaves the others. Errors: as Create.
 func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Function, error) {
+	if err := s.withLayers(ctx, project, &set); err != nil {
+		return nil, err
+	}
 	var pkg *faas.Package
 	if set.Image != nil {
 		var err error
@@ -289,9 +297,13 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 			return nil, err
 		}
 	}
+	set := Settings{Dependencies: u.Dependencies, Image: u.Image, Carried: u.Carried}
+	if err := s.withLayers(ctx, project, &set); err != nil {
+		return nil, err
+	}
 	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
-		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Image: u.Image, Carried: u.Carried}); err != nil {
+		if err := s.apply(f, set); err != nil {
 			return err
 		}
 		if keep {

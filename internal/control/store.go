@@ -1,4 +1,4 @@
-// Package control holds the use cases on what exists: functions, their versions and aliases, triggers; dependencies later.
+// Package control holds the use cases on what exists: functions, their versions and aliases, triggers and dependencies.
 // A rule that is not a matter of shape lives here, once, whatever dialect asks.
 //
 // It must not know HTTP, SQL, processes or any dialect's words.

@@ -109,6 +109,9 @@ type Package struct {
 	// Source is true when the package is one bare source file, to be laid down under Filename, and false when it is a
 	// zip or jar to be unpacked.
 	Source bool
+	// Layers are the digests of packages whose files are laid over those of this one, each over the ones before it: the
+	// dependencies in Spec.Dependencies, in their order.
+	Layers []string
 }
 
 // The ways code can come.

@@ -53,6 +53,8 @@ type document struct {
 	CodeURL      string `json:"code_url,omitempty"`
 	CodeSource   bool   `json:"code_source,omitempty"`
 
+	CodeLayers []string `json:"code_layers,omitempty"`
+
 	ImageLabel         string `json:"image_label,omitempty"`
 	VersionDescription string `json:"version_description,omitempty"`
 	Pinned             bool   `json:"pinned,omitempty"`
@@ -95,6 +97,7 @@ func encode(f *faas.Function) (string, error) {
 		Generation:   s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
+		CodeLayers: f.Code.Layers,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
 		Title: f.Title, CreatedBy: f.CreatedBy, ModifiedBy: f.ModifiedBy,
 	})
@@ -123,6 +126,7 @@ func decode(text string, f *faas.Function) error {
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource
+	f.Code.Layers = d.CodeLayers
 	f.ImageLabel, f.VersionDescription, f.Pinned = d.ImageLabel, d.VersionDescription, d.Pinned
 	f.Title, f.CreatedBy, f.ModifiedBy = d.Title, d.CreatedBy, d.ModifiedBy
 	return nil

@@ -32,7 +32,7 @@ func TestDocumentGolden(t *testing.T) {
 			Carried: map[string]string{"domain_names": `"[]"`, "log_config": `{"group_id":"g"}`},
 			Image:   &faas.Image{Ref: "registry.example/app:v1", Command: []string{"/app"}, Args: []string{"-v"}, WorkingDir: "/srv", UID: 1, GID: 2},
 		},
-		Code:       faas.Package{Kind: faas.KindOBS, Filename: "index.zip", URL: "https://bucket.example.com/index.zip", Digest: "d", Size: 9, Source: true},
+		Code:       faas.Package{Kind: faas.KindOBS, Filename: "index.zip", URL: "https://bucket.example.com/index.zip", Digest: "d", Size: 9, Source: true, Layers: []string{"d1", "d2"}},
 		ImageLabel: "latest-200603162219@zr2ym", VersionDescription: "first", Pinned: true,
 		Title: "你好", CreatedBy: "ada", ModifiedBy: "eve",
 	}

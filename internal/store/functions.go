@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ const functionColumns = "seq, project, package, name, version, id, revision, dig
 // its Number. A version other than
 // faas.Latest counts its code, but not as a function, in the project's usage.
 //
-// Errors: CodeExists, field "function" or "title"; CodeQuota, field "functions" or "code_bytes"; CodeInvalid, field "function", when
-// its key is not text that can be stored.
+// Errors: CodeExists, field "function" or "title"; CodeQuota, field "functions" or "code_bytes"; CodeNotFound, field "dependency";
+// CodeInvalid, field "function", when its key is not text that can be stored.
 func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Quota) error {
 	if !storable(f.Project, f.Package, f.Name, f.Version) {
 		return faas.Errorf(faas.CodeInvalid, "function", "the function's name holds bytes that are not text")
@@ -126,7 +127,7 @@ func scan(row interface{ Scan(...any) error }) (f *faas.Function, seq int64, err
 // project's functions are locked meanwhile, so change must be quick and must not call the store. An error of change
 // leaves all as it was and is returned. The key, ID and creation time cannot be changed.
 //
-// Errors: CodeNotFound as Function; CodeQuota as CreateFunction, when the code grows.
+// Errors: CodeNotFound as Function, or field "dependency"; CodeQuota as CreateFunction, when the code grows.
 func (db *DB) UpdateFunction(ctx context.Context, key faas.FunctionKey, quota faas.Quota, change func(*faas.Function) error) (f *faas.Function, err error) {
 	err = db.change(ctx, "update function", func(tx *sql.Tx) error {
 		if f, err = lockFunction(ctx, tx, key); err != nil {
@@ -150,6 +151,11 @@ func (db *DB) UpdateFunction(ctx context.Context, key faas.FunctionKey, quota fa
 		}
 		if err := setTitle(ctx, tx, f, old.Title); err != nil {
 			return err
+		}
+		if !slices.Equal(f.Spec.Dependencies, old.Spec.Dependencies) {
+			if err := holdDependencies(ctx, tx, f); err != nil {
+				return err
+			}
 		}
 		return replace(ctx, tx, f)
 	})
@@ -211,7 +217,7 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
 			return err
 		}
-		for _, table := range []string{"function_titles", "aliases", "calls", "call_counts", "async_configs"} {
+		for _, table := range []string{"function_titles", "aliases", "calls", "call_counts", "async_configs", "dependency_uses"} {
 			if _, err := tx.ExecContext(ctx, `delete from `+table+` where project = $1 and package = $2 and name = $3`,
 				key.Project, key.Package, key.Name); err != nil {
 				return err
@@ -309,11 +315,14 @@ func (db *DB) Usage(ctx context.Context, project string) (usage faas.Usage, err 
 	return usage, db.failed("read usage", err)
 }
 
-// DigestUsed tells whether any version of any function has this code.
+// DigestUsed tells whether any version of any function or dependency has this code.
 func (db *DB) DigestUsed(ctx context.Context, digest string) (used bool, err error) {
 	if !storable(digest) {
 		return false, nil
 	}
 	err = db.read.QueryRowContext(ctx, `select exists (select 1 from functions where digest = $1)`, digest).Scan(&used)
+	if err == nil && !used {
+		return db.digestOfDependency(ctx, digest)
+	}
 	return used, db.failed("look up digest", err)
 }

@@ -55,17 +55,22 @@ func (db *DB) PublishVersion(ctx context.Context, key faas.FunctionKey, quota fa
 	return made, nil
 }
 
-// insertFunction adds the row of f with its Revision and Number, and tells whether its key was free.
+// insertFunction adds the row of f with its Revision and Number, and tells whether its key was free. What f depends on is held.
+// Error: CodeNotFound, field "dependency".
 func insertFunction(ctx context.Context, tx *sql.Tx, f *faas.Function) (bool, error) {
 	doc, err := encode(f)
 	if err != nil {
 		return false, err
 	}
-	return insert(ctx, tx, `insert into functions (`+functionColumns+`, name_folded, reserves)
+	added, err := insert(ctx, tx, `insert into functions (`+functionColumns+`, name_folded, reserves)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		on conflict (project, package, name, version) do nothing`,
 		f.Number, f.Project, f.Package, f.Name, f.Version, f.ID, f.Revision, f.Code.Digest, f.Code.Size,
 		f.CreatedAt.UnixMicro(), f.ModifiedAt.UnixMicro(), doc, strings.ToLower(f.Name), bit(keeps(f)))
+	if err != nil || !added {
+		return false, err
+	}
+	return true, holdDependencies(ctx, tx, f)
 }
 
 // Versions lists the versions of a function in the order in which they were made, so Latest first. Error: CodeNotFound, field "function".

@@ -109,7 +109,24 @@ func newErrorTable() errorTable {
 		t[errorKey{faas.CodeUnsupported, field}] = errorReply{400, fss, "200400", ""}
 	}
 	t.addTriggers()
+	t.addDependencies()
 	return t
+}
+
+// addDependencies says what is wrong with a dependency, or with an import.
+func (t errorTable) addDependencies() {
+	t[errorKey{faas.CodeNotFound, "dependency_version"}] = errorReply{404, "FSS.1056", "200404", ""}
+	t[errorKey{faas.CodeExists, "dependency"}] = errorReply{409, "FSS.1065", "200409", ""}
+	t[errorKey{faas.CodeConflict, "dependency"}] = errorReply{412, "FSS.1033", "200412", ""}
+	t[errorKey{faas.CodeQuota, "dependencies"}] = errorReply{403, "FSS.1045", "200403", ""}
+	t[errorKey{faas.CodeForbidden, "dependency"}] = errorReply{403, "FSS.1046", "200403", ""}
+	for field, fss := range map[string]string{
+		"depend_name": "FSS.1024", "depend_type": "FSS.1032", "depend_file": "FSS.1024", "depend_link": "FSS.1010",
+		"depend_runtime": "FSS.1005", "dependency_type": "FSS.1001", "ispublic": "FSS.1001",
+		"file_type": "FSS.1013", "file_code": "FSS.1013", "templates": "FSS.1022", "template": "FSS.1025",
+	} {
+		t[errorKey{faas.CodeInvalid, field}] = errorReply{400, fss, "200400", ""}
+	}
 }
 
 // addTriggers says of each kind of trigger that it is wrong, missing or there already (reference 6). Kinds without words of their

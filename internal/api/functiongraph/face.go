@@ -39,6 +39,9 @@ type Config struct {
 	Functions *control.Functions
 	Versions  *control.Versions
 	Triggers  *control.Triggers
+
+	Dependencies *control.Dependencies
+
 	Invoker   Invoker
 	Access    Access
 	Async     *control.AsyncConfigs
@@ -112,7 +115,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.catalogueRoutes())...)
+	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.dependencyRoutes(), a.transferRoutes(), a.catalogueRoutes())...)
 }
 
 // catalogueRoutes lists the operations on what stands beside functions, and those that are refused.

@@ -209,6 +209,8 @@ func TestOperations(t *testing.T) {
 		"ShowTracing", "UpdateTracing", "CreateVpcEndpoint", "DeleteVpcEndpoint", "ListBridgeFunctions", "ListBridgeVersions",
 		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
 		"DeleteVersionAlias",
+		"ListDependencies", "CreateDependencyVersion", "ListDependencyVersion", "ShowDependencyVersion", "DeleteDependencyVersion",
+		"DownloadDependencyVersion", "CreateDependency", "ShowDependency", "UpdateDependency", "DeleteDependency", "ExportFunction", "ImportFunction",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

@@ -88,10 +88,11 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 		Tags: beside, MaxReserved: 90,
 		Store: functionStore, Packages: pkgs, Sealer: controltest.Sealer{}, Changes: &controltest.Changes{},
 		Fetcher:  controltest.Fetcher{"https://test.obs.xxx.xxx.com/fss_examples_python2.7.zip": remote},
-		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local",
+		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local", Dependencies: finderOf(functionStore),
 		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 	})
 	b.invoker = &scripted{functions: functions}
+	dependencies := dependenciesOver(functionStore, pkgs, remote)
 	b.jobs = &keptJobs{}
 	triggers := triggersOver(t, functionStore)
 	versions, _ := functionStore.(control.VersionStore)
@@ -105,7 +106,7 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 			return []functiongraph.RuntimeType{{Type: "Python3.9", DisplayName: "Python 3.9"}}
 		},
 		Functions: functions, Versions: control.NewVersions(versions, functions), Triggers: triggers, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
-		Jobs: b.jobs, JobList: b.jobs,
+		Jobs: b.jobs, JobList: b.jobs, Dependencies: dependencies,
 		Tallies: &tallied{}, Instances: &tallied{}, Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
 			Store: asyncStore, Functions: functions, Buckets: buckets{}, Sealer: controltest.Sealer{},
@@ -224,6 +225,9 @@ func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, 
 // madeID is in the answer of what made a trigger, an event or an application.
 var madeID = regexp.MustCompile(`^\{"(?:trigger_id|application_id|id)":"([^"]+)"`)
 
+// dependencyID finds the id of a version and, behind it, that of its dependency.
+var dependencyID = regexp.MustCompile(`"(?:id|dep_id)":"([^"]+)"`)
+
 var unsteady = []struct {
 	pattern *regexp.Regexp
 	instead string
@@ -275,6 +279,7 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	line := strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs")
 	for i, id := range b.made {
 		line = strings.ReplaceAll(line, fmt.Sprintf("{t%d}", i+1), id)
+		body = strings.ReplaceAll(body, fmt.Sprintf("{t%d}", i+1), id)
 	}
 	method, target, ok := strings.Cut(line, " ")
 	require.True(t, ok, text)
@@ -291,6 +296,11 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	b.mux.ServeHTTP(w, r)
 	if id := madeID.FindStringSubmatch(w.Body.String()); id != nil && method == http.MethodPost {
 		b.made = append(b.made, id[1])
+	}
+	if strings.Contains(target, "/dependencies") && method == http.MethodPost && w.Code == http.StatusOK {
+		for _, id := range dependencyID.FindAllStringSubmatch(w.Body.String(), -1) {
+			b.made = append(b.made, id[1])
+		}
 	}
 	return describe(t, w, raw)
 }

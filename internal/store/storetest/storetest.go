@@ -36,6 +36,9 @@ func Run(t *testing.T, fresh Fresh) {
 		{"concurrent creates, updates and deletes keep the books", testBooks},
 		{"listing", testListing},
 		{"reserved instances", testReserved},
+		{"dependencies", testDependencies},
+		{"dependencies under functions", testDependenciesInUse},
+		{"dependencies are not lost under a function", testDependencyRace},
 		{"versions", testVersions},
 		{"aliases", testAliases},
 		{"deleting a version", testDeleteVersion},
@@ -119,6 +122,7 @@ func requireUsage(t *testing.T, db *store.DB, project string, functions, codeByt
 
 func create(t *testing.T, db *store.DB, f *faas.Function) {
 	t.Helper()
+	hold(t, db, f)
 	require.NoError(t, db.CreateFunction(t.Context(), f, faas.DefaultQuota))
 }
 
