@@ -223,7 +223,7 @@ func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, 
 }
 
 // madeID is in the answer of what made a trigger, an event or an application.
-var madeID = regexp.MustCompile(`^\{"(?:trigger_id|application_id|id)":"([^"]+)"`)
+var madeID = regexp.MustCompile(`^\{"(?:trigger_id|application_id|id)":"([^"]+)"(?:}|,"trigger_type_code"|,"name":"[^"]*"})`)
 
 // dependencyID finds the id of a version and, behind it, that of its dependency.
 var dependencyID = regexp.MustCompile(`"(?:id|dep_id)":"([^"]+)"`)
