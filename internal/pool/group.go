@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -20,12 +21,17 @@ type group struct {
 	key      groupKey
 	function *faas.Function
 	runtime  lang.Runtime
-	limit    int // instances at a time
-	slots    int // calls at a time in one instance
+	limit    int          // instances at a time
+	slots    int          // calls at a time in one instance
+	metered  bool         // its policies look at load: calls and peak are kept
+	calls    atomic.Int64 // under way or waiting
+	peak     atomic.Int64 // the most of them since the last look
 	walls    faas.Walls
 	driver   sandbox.Driver // of its level of isolation
 
 	mu         sync.Mutex
+	plans      []*plan     // of the instances kept; nil where there are never any
+	reserved   int         // instances that policies ask for
 	keep       int         // instances kept, whether calls come or not
 	idle       []*instance // without calls, most recently used last
 	opened     []*instance // with calls, and room for more
@@ -67,6 +73,7 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 		limit = p.cfg.MaxInstances
 	}
 	g := &group{pool: p, key: key, function: f, runtime: rt, limit: limit, slots: 1, startCost: firstGuessOfStart}
+	g.metered = metered(&f.Spec)
 	if rt.Language.Concurrent && f.Spec.RequestsPer > 1 {
 		g.slots = f.Spec.RequestsPer
 	}
@@ -501,7 +508,7 @@ func (g *group) retireOldest() {
 func (g *group) closeIfEmpty() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.total != 0 || len(g.waiters) != 0 || g.keep > 0 && !g.superseded {
+	if g.total != 0 || len(g.waiters) != 0 || g.plans != nil && !g.superseded {
 		return false
 	}
 	g.superseded = true

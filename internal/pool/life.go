@@ -207,6 +207,7 @@ func (p *Pool) lookAfter(now time.Time) {
 	p.mu.RLock()
 	groups, shelves := p.allGroups(), p.allShelves()
 	p.mu.RUnlock()
+	p.adjustAll(groups, now)
 	for _, g := range groups {
 		g.retireIdle(now.Add(-p.cfg.IdleTimeout))
 		g.refill(now)
@@ -226,7 +227,7 @@ func (p *Pool) lookAfter(now time.Time) {
 func (g *group) freezeIdle(before time.Time) {
 	var cold []*instance
 	g.mu.Lock()
-	if _, idle := g.function.Spec.Keeps(); g.keep > 0 && !idle {
+	if _, idle := g.function.Spec.Keeps(); g.reserved > 0 && !idle {
 		g.mu.Unlock()
 		return
 	}

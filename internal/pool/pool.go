@@ -22,6 +22,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 )
 
 // Folders gives a code package as an unpacked, read-only folder on this node. The folder stays until release is called.
@@ -68,6 +69,7 @@ type Config struct {
 
 	// Versions finds the functions that have reserved instances. It may be nil: then there are none.
 	Versions Versions
+	Zone     *time.Location // of schedules of reserved instances that name none; nil for UTC
 	// Note keeps what an instance did outside calls: its pre-stop handler, a heartbeat that failed. It may be nil.
 	Note func(f *faas.Function, source string, begun time.Time, res *faas.Result)
 
@@ -109,6 +111,7 @@ type Pool struct {
 	load  hostLoad
 
 	compiled compiled
+	zones    *schedule.Zones
 }
 
 type stats struct {
@@ -132,6 +135,7 @@ func New(cfg Config) *Pool {
 	setDefault(&cfg.IdleTimeout, time.Minute)
 	setDefault(&cfg.StartTimeout, 30*time.Second)
 	setDefault(&cfg.BeatEvery, 5*time.Second)
+	setDefault(&cfg.Zone, time.UTC)
 	p := &Pool{
 		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
 		starts: make(chan struct{}, 2*runtime.NumCPU()),
@@ -143,6 +147,7 @@ func New(cfg Config) *Pool {
 			start:  cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
 		},
 	}
+	p.zones = schedule.NewZones(cfg.Zone)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.compiled = compiled{dir: filepath.Join(cfg.StateDir, "compiled"), turn: make(chan struct{}, 1), versions: map[string]string{}}
 	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
@@ -274,6 +279,7 @@ func (p *Pool) run(ctx context.Context, f *faas.Function, call faas.Invocation, 
 // had ended before it took the call. Each costs an instance or a group, so attempts end.
 func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk func(faas.Backend) error, begun time.Time) (*faas.Result, error) {
 	defer p.calls.Done()
+	defer g.begin()()
 	timeout := call.RunLimit(&g.function.Spec)
 	l, err := g.lease(ctx, call.QueueBy, call.Deadline.Add(-timeout))
 	if err != nil {
@@ -399,7 +405,7 @@ func (p *Pool) Instances(key faas.FunctionKey) (all, reserved int) {
 		}
 		g.mu.Lock()
 		all += g.total
-		reserved += min(g.total, g.keep)
+		reserved += min(g.total, g.reserved)
 		g.mu.Unlock()
 	}
 	return all, reserved

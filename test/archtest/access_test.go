@@ -33,14 +33,19 @@ import (
 //	administer  admin
 //	self        everyone who has proved an identity, about oneself
 var actions = map[string]string{
-	"functiongraph read": `ListFunctions ShowFunctionConfig ShowFunctionCode ListReservedInstanceConfigs ListFunctionReservedInstances ListQuotas
+	"functiongraph read": `ListEvents ShowEvent ListFunctionTags ShowProjectTagsList ShowResInstanceInfo ShowFuncSnapshotState
+		ShowFuncReservedInstanceMetrics ListFunctionTemplate ShowFunctionTemplate ListAppTemplates ShowAppTemplate ListFunctionApplications
+		ShowFunctionApp ListRuntimeTypes ShowTracing ListBridgeFunctions ListBridgeVersions
+		ListFunctions ShowFunctionConfig ShowFunctionCode ListReservedInstanceConfigs ListFunctionReservedInstances ListQuotas
 		ListAsyncInvocations ListActiveAsyncInvocations ShowFunctionAsyncInvokeConfig ListFunctionAsyncInvokeConfig ShowProjectAsyncStatusLogInfo
 		ListFunctionAsMetric ListFunctionStatistics ListStatistics ShowFunctionMetrics ShowLtsLogDetails
 		ListFunctionTriggers ListTriggerTypes ListTriggers ShowFunctionTrigger
 		ListFunctionVersions ListVersionAliases ShowVersionAlias
 		ListDependencies ListDependencyVersion ShowDependencyVersion DownloadDependencyVersion ShowDependency ExportFunction
 		ListWorkflow ShowWorkFlow ListWorkflowExecutions ShowWorkflowExecution ShowWorkflowExecutionForPage ShowTenantMetric ShowWorkFlowMetric`,
-	"functiongraph write": `CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
+	"functiongraph write": `CreateEvent UpdateEvent DeleteEvent CreateTags DeleteTags UpdateFuncSnapshot CreateFunctionApp DeleteFunctionApp
+		UpdateTracing CreateVpcEndpoint DeleteVpcEndpoint
+		CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
 		UpdateFunctionReservedInstancesCount UpdateFunctionAsyncInvokeConfig DeleteFunctionAsyncInvokeConfig EnableAsyncStatusLog EnableLtsLogs
 		CreateFunctionTrigger UpdateTrigger DeleteFunctionTrigger BatchDeleteFunctionTriggers
 		CreateFunctionVersion CreateVersionAlias UpdateVersionAlias DeleteVersionAlias

@@ -38,15 +38,15 @@ var walls = map[string][]string{
 	"gateway": {"control", "invoke", "auth", "httpkit", "faas"},
 	"httpkit": {"faas"},
 
-	"control":  {"faas", "lifecycle", "metrics"},
+	"control":  {"faas", "lifecycle", "metrics", "schedule"},
 	"invoke":   {"faas", "lifecycle", "metrics"},
 	"queue":    {"faas", "lifecycle", "metrics"},
-	"trigger":  {"faas", "lifecycle", "metrics"},
+	"trigger":  {"faas", "lifecycle", "metrics", "schedule"},
 	"workflow": {"faas", "lifecycle", "metrics"},
 	"edge":     {"faas", "lifecycle", "metrics"},
 	"record":   {"faas", "lifecycle", "metrics"},
 	"audit":    {"faas", "lifecycle", "metrics"},
-	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang"},
+	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang", "schedule"},
 
 	"store":   {"faas"},
 	"fetch":   {"faas"},
@@ -56,6 +56,9 @@ var walls = map[string][]string{
 	"sandbox": {"faas"},
 	"lang":    {"faas"},
 	"auth":    {"faas"},
+
+	"templates": {"faas"},
+	"schedule":  {},
 
 	"faas":      {},
 	"lifecycle": {},

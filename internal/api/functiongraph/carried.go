@@ -51,7 +51,6 @@ type carriedJSON struct {
 	PeeringCidr             json.RawMessage `json:"peering_cidr,omitempty"`
 	RestoreHookHandler      json.RawMessage `json:"restore_hook_handler,omitempty"`
 	RestoreHookTimeout      json.RawMessage `json:"restore_hook_timeout,omitempty"`
-	Tags                    json.RawMessage `json:"tags,omitempty"`
 	UserDataEncryptKmsKeyID json.RawMessage `json:"user_data_encrypt_kms_key_id,omitempty"`
 }
 
@@ -85,7 +84,6 @@ func carriedFields() []carriedField {
 		row("peering_cidr", "as func_vpc", text(1024)),
 		row("restore_hook_handler", "a hook of the vendor's Java snapshots", text(128)),
 		row("restore_hook_timeout", "as restore_hook_handler", number(1, 300, 1)),
-		row("tags", "tags have operations of their own", text(4096)),
 		row("user_data_encrypt_kms_key_id", "encrypted user data is sealed with this server's key", text(128)),
 	}
 }

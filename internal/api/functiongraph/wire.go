@@ -37,6 +37,7 @@ type functionRequest struct {
 	EphemeralStorage    *int             `json:"ephemeral_storage"`
 	EnableDynamicMemory *bool            `json:"enable_dynamic_memory"`
 	StrategyConfig      *strategyRequest `json:"strategy_config"`
+	Tags                *string          `json:"tags"` // of CreateFunction only
 	Type                *string          `json:"type"`
 	Xrole               *string          `json:"xrole"`
 	AppXrole            *string          `json:"app_xrole"`
@@ -87,9 +88,13 @@ func (a *api) decodeCreate(body []byte) (control.NewFunction, error) {
 		return control.NewFunction{}, err
 	}
 	set.Dependencies = q.DependVersionList
+	tags, err := tagsOfCreate(value(q.Tags))
+	if err != nil {
+		return control.NewFunction{}, err
+	}
 	return control.NewFunction{
 		Name: value(q.FuncName), Package: value(q.Package), Settings: set,
-		Code: fromCode(q.CodeType, q.CodeFilename, q.CodeURL, q.FuncCode),
+		Code: fromCode(q.CodeType, q.CodeFilename, q.CodeURL, q.FuncCode), Tags: tags,
 	}, nil
 }
 
@@ -104,6 +109,9 @@ func (a *api) decodeConfig(body []byte, urn faas.URN) (control.Settings, error) 
 	}
 	if group := value(q.Package); group != "" && group != urn.Package {
 		return control.Settings{}, faas.Errorf(faas.CodeInvalid, "package", "package %.80q is not that of the path, and a function cannot be moved", group)
+	}
+	if value(q.Tags) != "" {
+		return control.Settings{}, faas.Errorf(faas.CodeInvalid, "tags", "tags are changed by CreateTags and DeleteTags; leave tags out")
 	}
 	return a.fromFunction(&q)
 }

@@ -44,21 +44,21 @@ func (a *api) workflowRoutes() []httpkit.Route {
 	const flow = flows + "/{workflow_id}"
 	const runs = flow + "/executions"
 	return []httpkit.Route{
-		{Method: http.MethodPost, Path: flows, Operation: "CreateWorkflow", Action: auth.ActionWrite, MaxBody: faas.MaxFlowDefinition, Handle: a.createFlow},
+		{Method: http.MethodPost, Path: flows, Operation: "CreateWorkflow", Action: auth.ActionWrite, Note: "further types of states beside the published ones (docs/WORKFLOWS.md); a field that is not known is refused with its path. Functions need not exist yet", MaxBody: faas.MaxFlowDefinition, Handle: a.createFlow},
 		{Method: http.MethodGet, Path: flows, Operation: "ListWorkflow", Action: auth.ActionRead, Handle: a.listFlows},
-		{Method: http.MethodGet, Path: flow, Operation: "ShowWorkFlow", Action: auth.ActionRead, Handle: a.showFlow},
+		{Method: http.MethodGet, Path: flow, Operation: "ShowWorkFlow", Action: auth.ActionRead, Note: "`workflow_id` may be the id, the URN or the name, here and below", Handle: a.showFlow},
 		{Method: http.MethodPut, Path: flow, Operation: "UpdateWorkFlow", Action: auth.ActionWrite, MaxBody: faas.MaxFlowDefinition, Handle: a.updateFlow},
-		{Method: http.MethodDelete, Path: flows, Operation: "BatchDeleteWorkflows", Action: auth.ActionWrite, Handle: a.deleteFlows},
-		{Method: http.MethodPost, Path: runs, Operation: "StartWorkflowExecution", Action: auth.ActionInvoke, Handle: a.startRun},
-		{Method: http.MethodPost, Path: flow + "/sync-executions", Operation: "StartSyncWorkflowExecution", Action: auth.ActionInvoke, Handle: a.runNow},
-		{Method: http.MethodGet, Path: runs, Operation: "ListWorkflowExecutions", Action: auth.ActionRead, Handle: a.listRuns},
-		{Method: http.MethodGet, Path: runs + "/{execution_id}", Operation: "ShowWorkflowExecution", Action: auth.ActionRead, Handle: a.showRun},
-		{Method: http.MethodGet, Path: flow + "/executions-history", Operation: "ShowWorkflowExecutionForPage", Action: auth.ActionRead, Handle: a.pageRuns},
+		{Method: http.MethodDelete, Path: flows, Operation: "BatchDeleteWorkflows", Action: auth.ActionWrite, Note: "runs under way are called off", Handle: a.deleteFlows},
+		{Method: http.MethodPost, Path: runs, Operation: "StartWorkflowExecution", Action: auth.ActionInvoke, Note: "answered after fsync; `X-WorkflowRun-ID` is an idempotency key; `X-Create-Time` has no effect", Handle: a.startRun},
+		{Method: http.MethodPost, Path: flow + "/sync-executions", Operation: "StartSyncWorkflowExecution", Action: auth.ActionInvoke, Note: "mode EXPRESS only", Handle: a.runNow},
+		{Method: http.MethodGet, Path: runs, Operation: "ListWorkflowExecutions", Action: auth.ActionRead, Note: "the last three days where no time is named", Handle: a.listRuns},
+		{Method: http.MethodGet, Path: runs + "/{execution_id}", Operation: "ShowWorkflowExecution", Action: auth.ActionRead, Note: "values over 4 KB are cut short without `X-Get-Workflow-Full-History-Data: true`; `waits`, `fault`, `calls` and `node_type` are ours", Handle: a.showRun},
+		{Method: http.MethodGet, Path: flow + "/executions-history", Operation: "ShowWorkflowExecutionForPage", Action: auth.ActionRead, Note: "the states scheduled, recovered, retrying and stopping do not occur", Handle: a.pageRuns},
 		{Method: http.MethodPost, Path: runs + "/{execution_id}/terminate", Operation: "StopWorkFlow", Action: auth.ActionInvoke, Handle: a.stopRun},
-		{Method: http.MethodPost, Path: runs + "/{execution_id}/retry", Operation: "RetryWorkFlow", Action: auth.ActionInvoke, Handle: a.retryRun},
-		{Method: http.MethodPost, Path: flow + "/callback", Operation: "CreateCallbackWorkflow", Action: auth.ActionInvoke, MaxBody: faas.MaxFlowResult + 4096, Handle: a.answerRun},
-		{Method: http.MethodGet, Path: project + "/workflow-statistic", Operation: "ShowTenantMetric", Action: auth.ActionRead, Handle: a.tenantMetric},
-		{Method: http.MethodGet, Path: project + "/workflow-statistic/{workflow_urn}", Operation: "ShowWorkFlowMetric", Action: auth.ActionRead, Handle: a.flowMetric},
+		{Method: http.MethodPost, Path: runs + "/{execution_id}/retry", Operation: "RetryWorkFlow", Action: auth.ActionInvoke, Note: "the outermost state in which the run ended is tried anew", Handle: a.retryRun},
+		{Method: http.MethodPost, Path: flow + "/callback", Operation: "CreateCallbackWorkflow", Action: auth.ActionInvoke, Note: "`X-Workflow-State-Id` is the path of the state", MaxBody: faas.MaxFlowResult + 4096, Handle: a.answerRun},
+		{Method: http.MethodGet, Path: project + "/workflow-statistic", Operation: "ShowTenantMetric", Action: auth.ActionRead, Note: "`period` in minutes (60) or `start_time` and `end_time` in milliseconds, up to 7 days, by minute up to a day and by hour beyond. Nothing is ever rejected, so `rejectCount` has no list", Handle: a.tenantMetric},
+		{Method: http.MethodGet, Path: project + "/workflow-statistic/{workflow_urn}", Operation: "ShowWorkFlowMetric", Action: auth.ActionRead, Note: "as ShowTenantMetric", Handle: a.flowMetric},
 	}
 }
 
