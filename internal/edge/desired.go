@@ -156,14 +156,21 @@ func (s *Service) sync(ctx context.Context, batch map[wire.ID]want) error {
 	}
 	for i, c := range made {
 		id := wireID(all[i].GatewayID)
-		w := batch[id]
-		if v := versions[i]; v.Version != 0 && (w.send || v.Changed || v.Version > w.above) && s.Online(all[i].GatewayID) {
+		if v := versions[i]; v.Version != 0 && s.lacks(id, v.Version, batch[id].send) {
 			if err := s.send(id, c, v); err != nil {
 				s.cfg.Log.Warn("send a desired document; the gateway's next report brings it back to mind", "gateway", id.ClientID(), "err", err)
 			}
 		}
 	}
 	return nil
+}
+
+// lacks tells whether a version is to be sent: to a gateway that is here and has an older one, or that asked for it.
+func (s *Service) lacks(id wire.ID, version uint64, asked bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, here := s.sessions[id]
+	return here && (asked || s.have[id] < version)
 }
 
 func (s *Service) send(id wire.ID, c *compiled, v faas.DesiredVersion) error {
@@ -276,6 +283,15 @@ func (s *Service) Desired(ctx context.Context, id faas.GatewayID) (wire.Envelope
 	e, err := s.envelope(c, versions[0])
 	e.URLs = nil
 	return e, c.packages, versions[0].Version, err
+}
+
+// Refresh gives the version of the document that a gateway shall have now, and sends it to one that is online and lacks it.
+func (s *Service) Refresh(ctx context.Context, id faas.GatewayID) (uint64, error) {
+	_, _, version, err := s.Desired(ctx, id)
+	if err == nil && s.Online(id) {
+		s.look(wireID(id), want{})
+	}
+	return version, err
 }
 
 // Push sends a gateway its document whatever it has, and tells the version. Errors: CodeNotFound, field "gateway"; CodeUnavailable,

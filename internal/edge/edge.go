@@ -113,6 +113,7 @@ type Service struct {
 
 	mu       sync.Mutex
 	sessions map[wire.ID]*Session
+	have     map[wire.ID]uint64                  // versions that gateways said they have
 	dirty    map[wire.ID]want                    // whose desired state is to be looked at
 	touched  map[faas.FunctionKey]struct{}       // functions whose gateways are to be found
 	marks    []faas.GatewayMark                  // to be stored
@@ -140,7 +141,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.Now = time.Now
 	}
 	s := &Service{
-		cfg: cfg, keyID: KeyID(cfg.Key), sessions: map[wire.ID]*Session{}, dirty: map[wire.ID]want{}, touched: map[faas.FunctionKey]struct{}{},
+		cfg: cfg, keyID: KeyID(cfg.Key), sessions: map[wire.ID]*Session{}, have: map[wire.ID]uint64{}, dirty: map[wire.ID]want{}, touched: map[faas.FunctionKey]struct{}{},
 		waiters: map[string]chan faas.GatewayCommand{}, wakeSync: make(chan struct{}, 1), wakeMark: make(chan struct{}, 1),
 		sent:     cfg.Metrics.Counter("hanshu_edge_messages_sent_total"),
 		received: cfg.Metrics.Counter("hanshu_edge_messages_received_total"),
@@ -209,6 +210,21 @@ func (s *Service) sweepLoop(ctx context.Context) {
 		}
 	}
 }
+
+// Off is the Broker of a server that has none: nobody comes, and nothing is sent.
+type Off struct{}
+
+// Start is of lifecycle.Service.
+func (Off) Start(context.Context) error { return nil }
+
+// Stop is of lifecycle.Service.
+func (Off) Stop(context.Context) error { return nil }
+
+// Publish is of Broker.
+func (Off) Publish(string, []byte) error { return nil }
+
+// Drop is of Broker.
+func (Off) Drop(wire.ID) {}
 
 // signal wakes a loop that may be awake.
 func signal(c chan struct{}) {

@@ -122,8 +122,12 @@ func (s *Service) upstream(ctx context.Context, id wire.ID, payload []byte) erro
 	if err != nil {
 		return err // not acknowledged: it comes again
 	}
+	own := Session{ID: id, Login: wire.LoginStatic}
 	for _, m := range fresh {
-		// To whoever listens on this topic. Whoever does not is none the worse: it is kept.
+		// To whoever listens on a topic of the gateway itself; any other might be heard as somebody else's word. It is kept anyway.
+		if !own.MayPublish(m.Topic) {
+			continue
+		}
 		if err := s.broker.Publish(m.Topic, m.Payload); err != nil {
 			s.cfg.Log.Warn("pass on a message of a gateway", "gateway", id.ClientID(), "err", err)
 		}

@@ -99,6 +99,7 @@ func (s *Service) Gone(one *Session) {
 	current := s.sessions[one.ID] == one
 	if current {
 		delete(s.sessions, one.ID)
+		delete(s.have, one.ID)
 	}
 	s.mu.Unlock()
 	if current {
@@ -166,7 +167,7 @@ func (s *Service) hello(ctx context.Context, id wire.ID, payload []byte) error {
 	if err := wire.Decode(payload, &m); err != nil {
 		return err
 	}
-	s.present(id)
+	s.present(id, m.Version)
 	s.look(id, want{above: m.Version})
 	if m.CmdSeq > 0 {
 		if err := s.cfg.Store.RaiseGatewaySeq(ctx, faasID(id), m.CmdSeq); err != nil {
@@ -176,10 +177,12 @@ func (s *Service) hello(ctx context.Context, id wire.ID, payload []byte) error {
 	return s.resend(ctx, id)
 }
 
-// present notes a gateway whose session begins elsewhere than in this process: an agent on a broker of others says no more than hello.
-func (s *Service) present(id wire.ID) {
+// present notes the version that a gateway has, and one whose session begins elsewhere than in this process: an agent on a broker
+// of others says no more than hello.
+func (s *Service) present(id wire.ID, version uint64) {
 	s.mu.Lock()
 	_, known := s.sessions[id]
+	s.have[id] = version
 	s.mu.Unlock()
 	if !known {
 		s.Came(&Session{ID: id, Login: wire.LoginStatic})
@@ -195,6 +198,7 @@ func (s *Service) will(id wire.ID) {
 	s.mu.Lock()
 	_, known := s.sessions[id]
 	delete(s.sessions, id)
+	delete(s.have, id)
 	s.mu.Unlock()
 	if known {
 		s.gone(id)
@@ -206,7 +210,7 @@ func (s *Service) report(id wire.ID, payload []byte) error {
 	if err := wire.Decode(payload, &m); err != nil {
 		return err
 	}
-	s.present(id)
+	s.present(id, m.Version)
 	s.mark(faas.GatewayMark{GatewayID: faasID(id), At: s.cfg.Now(), Report: reportOf(&m)})
 	s.look(id, want{above: m.Version}) // heals whatever was lost
 	return nil
