@@ -58,13 +58,13 @@ func placeOf(ctx context.Context, tx *sql.Tx, f faas.FunctionKey, id faas.Gatewa
 func (db *DB) Unbind(ctx context.Context, b faas.Binding) error {
 	f := b.Function
 	if !storable(f.Project, f.Package, f.Name, b.Product, b.SN) {
-		return faas.NotFound("binding", f.Name)
+		return notBound(f.Name)
 	}
 	args := []any{f.Project, f.Package, f.Name, b.Product, b.SN}
 	return db.change(ctx, "unbind function", func(tx *sql.Tx) error {
 		gone, err := insert(ctx, tx, `delete from edge_bindings where project = $1 and package = $2 and name = $3 and product = $4 and gateway = $5`, args...)
 		if err == nil && !gone {
-			return faas.NotFound("binding", f.Name)
+			return notBound(f.Name)
 		}
 		if err != nil {
 			return err
@@ -77,12 +77,16 @@ func (db *DB) Unbind(ctx context.Context, b faas.Binding) error {
 	})
 }
 
+func notBound(function string) error {
+	return faas.Errorf(faas.CodeNotFound, "binding", "function %q is not bound there", function)
+}
+
 // unbound refuses a function that gateways need. The project is locked.
 func unbound(ctx context.Context, tx *sql.Tx, key faas.FunctionKey) error {
 	var n int64
 	err := tx.QueryRowContext(ctx, `select count(*) from edge_bindings where project = $1 and package = $2 and name = $3`, key.Project, key.Package, key.Name).Scan(&n)
 	if err == nil && n > 0 {
-		return faas.Errorf(faas.CodeConflict, "binding", "function %q is bound to gateways or products in %d places; unbind it there first", key.Name, n)
+		return faas.Errorf(faas.CodeConflict, "binding", "function %q is bound to gateways or products (%d in all); unbind it there first", key.Name, n)
 	}
 	return err
 }
@@ -157,7 +161,7 @@ func (db *DB) SetGatewaySetting(ctx context.Context, key faas.FunctionKey, id fa
 			return err
 		}
 		if bound == 0 {
-			return faas.NotFound("binding", key.Name)
+			return notBound(key.Name)
 		}
 		_, err := tx.ExecContext(ctx, `insert into edge_settings (project, package, name, product, gateway, cron, cron_enable, config)
 			values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (project, package, name, product, gateway)
