@@ -74,6 +74,9 @@ const (
 	// ContractCallback is main(event, callback): event is an envelope with the caller's data in it, and the answer goes out
 	// once nothing is left to do (minapp reference 4).
 	ContractCallback = "callback"
+	// ContractGateway is handler(event, context) on a gateway: both are dicts, and context["sdk"] reaches what the gateway has
+	// (edge reference 1.4). Python only.
+	ContractGateway = "gateway"
 )
 
 // DisplayName is the Title, or the Name of a function without one.
