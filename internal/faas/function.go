@@ -34,7 +34,7 @@ type Spec struct {
 	Description string
 	Runtime     string // as the owner wrote it, e.g. "Python3.9"
 	Handler     string
-	Contract    string        // how the handler is called: ContractContext or ContractCallback
+	Contract    string        // how the handler is called: ContractContext, ContractCallback or ContractEdge
 	Timeout     time.Duration // whole seconds
 	MemoryMB    int
 	TmpMB       int // size of /tmp; 512 or 10240
@@ -74,9 +74,9 @@ const (
 	// ContractCallback is main(event, callback): event is an envelope with the caller's data in it, and the answer goes out
 	// once nothing is left to do (minapp reference 4).
 	ContractCallback = "callback"
-	// ContractGateway is handler(event, context) on a gateway: both are dicts, and context["sdk"] reaches what the gateway has
-	// (edge reference 1.4). Python only.
-	ContractGateway = "gateway"
+	// ContractEdge is handler(event, context) of functions for gateways: both are plain dicts, and context["sdk"] leads to the
+	// gateway, or, where the function runs on a server, says that there is none (edge reference 1.4).
+	ContractEdge = "edge"
 )
 
 // DisplayName is the Title, or the Name of a function without one.

@@ -23,8 +23,8 @@ class EdgeError(Exception):
 class Line(object):
     """The socket, one question at a time. There is nobody to ask outside a call."""
 
-    def __init__(self, worker, fd):
-        self._worker, self._fd, self._count = worker, fd, 0
+    def __init__(self, worker, fd, alone):
+        self._worker, self._fd, self._count, self._alone = worker, fd, 0, alone
         self._lock, self._call = threading.Lock(), 0
 
     def begin(self, call):
@@ -34,6 +34,8 @@ class Line(object):
     end = lambda self: self.begin(0)
 
     def ask(self, what, data):
+        if self._alone:
+            raise EdgeError("%s needs a gateway, and this function runs on a server" % what)
         body = json.dumps({"ask": what, "data": data}).encode("ascii")
         with self._lock:
             if not self._call:
@@ -304,7 +306,7 @@ class Late(object):
 
 def prepare(worker, fd, load):
     """Makes function_sdk importable. It comes before the code is loaded."""
-    line = Line(worker, fd)
+    line = Line(worker, fd, load.get("place") is None)
     sdk = types.ModuleType("function_sdk")
     sdk.EdgeClient = make_client(line, load.get("place") or {}, Late(worker.Context))
     sdk.EdgeError = EdgeError

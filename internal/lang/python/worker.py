@@ -484,7 +484,7 @@ def main(output):
         shared = load_file("_hanshu_shared", SHARED)
         output = shared.Output()
     gateway = None
-    if load.get("contract") == "gateway":
+    if load.get("contract") == "edge":
         gateway = load_file("_hanshu_gateway", GATEWAY)
         line, sdk = gateway.prepare(sys.modules[__name__], fd, load)
     handlers, trouble = start(load, output)
