@@ -118,7 +118,10 @@ func (s *Store) Add(digest string, size int64, r io.Reader) error {
 
 func (s *Store) part(digest string) string { return filepath.Join(s.dir, parts, digest) }
 
-// Fetch brings a package from an address, beginning where an earlier attempt broke off. Errors: ErrDigest; else what hindered it,
+// maxUnknown bounds a package whose size nobody has said, in bytes.
+const maxUnknown = 64 << 20
+
+// Fetch brings a package from an address, beginning where an earlier attempt broke off. size is -1 where it is not known. Errors: ErrDigest; else what hindered it,
 // and another attempt goes on from there.
 func (s *Store) Fetch(ctx context.Context, digest string, size int64, url string) error {
 	if !Valid(digest) {
@@ -136,14 +139,14 @@ func (s *Store) Fetch(ctx context.Context, digest string, size int64, url string
 	defer f.Close()
 	sum := sha256.New()
 	have, err := io.Copy(sum, f)
-	if err != nil || have > size {
+	if err != nil || size >= 0 && have > size {
 		have, err = 0, errors.Join(f.Truncate(0), rewind(f))
 		sum.Reset()
 	}
 	if err != nil {
 		return fmt.Errorf("content: %w", err)
 	}
-	if have == size {
+	if have == size || size < 0 && hex.EncodeToString(sum.Sum(nil)) == digest {
 		return s.fill(f, digest, size, sum, have, strings.NewReader(""))
 	}
 	body, begin, err := s.get(ctx, url, have)
@@ -192,7 +195,11 @@ func (s *Store) get(ctx context.Context, url string, from int64) (io.ReadCloser,
 // fill brings a part to its size, and gives it its name once it is verified and on disk. A wrong one is removed; so is one for
 // which the disk has no room, which then has it again.
 func (s *Store) fill(f *os.File, digest string, size int64, sum hash.Hash, have int64, r io.Reader) error {
-	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, size-have+1))
+	most := size
+	if size < 0 {
+		most = maxUnknown
+	}
+	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, most-have+1))
 	have += n
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
@@ -201,7 +208,7 @@ func (s *Store) fill(f *os.File, digest string, size int64, sum hash.Hash, have 
 		return fmt.Errorf("content: %w", err)
 	case have < size:
 		return fmt.Errorf("content: %w after %d of %d bytes", io.ErrUnexpectedEOF, have, size)
-	case have > size || hex.EncodeToString(sum.Sum(nil)) != digest:
+	case have > most || hex.EncodeToString(sum.Sum(nil)) != digest:
 		return errors.Join(ErrDigest, os.Remove(f.Name()))
 	}
 	if err := f.Sync(); err != nil {
