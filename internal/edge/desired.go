@@ -183,7 +183,15 @@ func (s *Service) send(id wire.ID, c *compiled, v faas.DesiredVersion) error {
 		return err
 	}
 	s.sent.Inc()
-	return s.broker.Publish(id.Topic(wire.Desired), data)
+	if err := s.broker.Publish(id.Topic(wire.Desired), data); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if _, here := s.sessions[id]; here {
+		s.have[id] = v.Version // until it says otherwise, which brings back what was lost on the way
+	}
+	s.mu.Unlock()
+	return nil
 }
 
 func (s *Service) envelope(c *compiled, v faas.DesiredVersion) (wire.Envelope, error) {
