@@ -315,12 +315,14 @@ def prepare(worker, fd, load):
 
 
 def make_context(worker, name, client):
-    class Context(dict, worker.Context):
+    base = worker.Context
+
+    class Context(dict, base):
         """The dict of the contract, which also answers the methods that functions know from elsewhere."""
 
         def __init__(self, request_id, deadline):
             dict.__init__(self, timestamp=int(time.time()), functionName=name, functionInvokeID=request_id, sdk=client)
-            worker.Context.__init__(self, request_id, deadline)
+            base.__init__(self, request_id, deadline)
 
     return Context
 
