@@ -107,47 +107,50 @@ func (p *process) awaitEnd(t *testing.T) {
 // Whatever step of an update the agent is killed at: the next start runs the new document, or, where a newer one has been made
 // meanwhile, that one; and what has a name on disk was verified.
 func TestKilledAtEveryStep(t *testing.T) {
-	t.Parallel()
-	c := agenttest.Start(t)
-	for i, step := range agent.Steps() {
-		newer := i%2 == 1
-		t.Run(step, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "edge")
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-			o := childOptions{Enrollment: c.Enrollment(), DataDir: dir}
-			f, g := c.Function("f", echo+"#"+step), c.Function("g", echo+"#g"+step)
-			c.Forget()
-			first := c.Document(f, g)
-			c.Push(first)
-			p := startProcess(t, o)
-			c.AwaitGood(first.Version)
-			p.kill()
-
-			f.Code = c.Code(echo + "#2" + step)
-			second := c.Document(f, g)
-			c.Hold(second)
-			o.DieAt, o.DieCount = step, 1
-			startProcess(t, o).awaitEnd(t)
-			verified(t, dir)
-			want := second
-			if newer {
-				f.Code = c.Code(echo + "#3" + step)
-				want = c.Document(f, g)
-				c.Hold(want)
-			}
-			c.Forget()
-			o.DieAt = ""
-			p = startProcess(t, o)
-			r := c.AwaitGood(want.Version)
-			hash, err := f.Hash()
-			require.NoError(t, err)
-			require.Equal(t, hash, r.Functions[0].Hash)
-			require.Equal(t, wire.FunctionRunning, r.Functions[0].State)
-			require.Empty(t, r.Refused)
-			p.kill()
-			verified(t, dir)
+	for half := range 2 {
+		t.Run([]string{"same", "newer"}[half], func(t *testing.T) {
+			t.Parallel()
+			killAtEveryStep(t, half == 1)
 		})
+	}
+}
+
+func killAtEveryStep(t *testing.T, newer bool) {
+	c := agenttest.Start(t)
+	dir, err := os.MkdirTemp("", "edge")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	o := childOptions{Enrollment: c.Enrollment(), DataDir: dir}
+	f, g := c.Function("f", echo), c.Function("g", echo+"#g")
+	c.Push(c.Document(f, g))
+	p := startProcess(t, o)
+	c.AwaitGood(1)
+	for i, step := range agent.Steps() {
+		if newer == (i%2 == 0) { // the other half does this one
+			continue
+		}
+		p.kill()
+		f.Code = c.Code(echo + "#2" + step)
+		want := c.Document(f, g)
+		c.Hold(want)
+		o.DieAt, o.DieCount = step, 1
+		startProcess(t, o).awaitEnd(t)
+		verified(t, dir)
+		if newer {
+			f.Code = c.Code(echo + "#3" + step)
+			want = c.Document(f, g)
+			c.Hold(want)
+		}
+		c.Forget()
+		o.DieAt = ""
+		p = startProcess(t, o)
+		r := c.AwaitGood(want.Version)
+		hash, err := f.Hash()
+		require.NoError(t, err)
+		require.Equal(t, hash, r.Functions[0].Hash, step)
+		require.Equal(t, wire.FunctionRunning, r.Functions[0].State, step)
+		require.Empty(t, r.Refused, step)
+		verified(t, dir)
 	}
 }
 
