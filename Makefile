@@ -75,7 +75,7 @@ $(PROGRAMS): bin/%: init worker
 # The agent of gateways, for both processors that they have.
 .PHONY: $(GATEWAYS)
 $(GATEWAYS): bin/hanshu-edge-%: init-% worker
-	GOOS=linux GOARCH=$* $(STATIC) -ldflags="$(LDFLAGS)" -o $@ ./cmd/hanshu-edge
+	GOOS=linux GOARCH=$* $(STATIC) -tags nethttpomithttp2 -ldflags="$(LDFLAGS)" -o $@ ./cmd/hanshu-edge
 
 .PHONY: run
 run: ## build, then start a server on 127.0.0.1:8080 (LISTEN=, DATA=)

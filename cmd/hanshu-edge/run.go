@@ -261,4 +261,3 @@ func unit(_ context.Context, args []string, out io.Writer) error {
 	_, err := fmt.Fprintf(out, unitText, orSelf(""), orDefault(*dir))
 	return err
 }
-

@@ -259,7 +259,9 @@ func (a *Agent) Close() error {
 }
 
 // program describes this program to the cloud.
-func (a *Agent) program() wire.Agent { return wire.Agent{Version: a.cfg.Version, OS: goos, Arch: goarch} }
+func (a *Agent) program() wire.Agent {
+	return wire.Agent{Version: a.cfg.Version, OS: goos, Arch: goarch}
+}
 
 // MakeDir makes a data directory that belongs to its user alone.
 func MakeDir(dir string) error {

@@ -264,4 +264,3 @@ func orNone(s string) string {
 	}
 	return s
 }
-

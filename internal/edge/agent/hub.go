@@ -45,7 +45,7 @@ func (h *hub) set(routes []wire.Route) {
 	}
 	h.a.spool.SetCaches(caches)
 	if len(h.topics()) != before && h.a.link.Online() {
-		h.a.link.Renew()
+		h.a.link.Listen()
 	}
 }
 
@@ -295,4 +295,3 @@ func (u *uplink) send(ctx context.Context, after uint64) uint64 {
 	}
 	return batch[len(batch)-1].Seq
 }
-

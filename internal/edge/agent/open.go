@@ -138,8 +138,9 @@ type Options struct {
 	Path    string
 	Token   string
 	Stderr  io.Writer
-	Self    string // the program that was installed by hand; "" where it must not be replaced
-	Quiet   bool   // nothing runs: only files are looked at
+	Self    string            // the program that was installed by hand; "" where it must not be replaced
+	Quiet   bool              // nothing runs: only files are looked at
+	Step    func(name string) // see Config.Step
 }
 
 // Open makes an Agent as a command line says.
@@ -158,7 +159,7 @@ func Open(ctx context.Context, o Options) (*Agent, error) {
 	}
 	cfg := Config{
 		Enrollment: o.Enrollment, DataDir: o.DataDir, Version: o.Version, Driver: driver, Languages: Languages(), Path: o.Path, Bus: o.Bus,
-		Log: slog.New(slog.NewTextHandler(io.MultiWriter(o.Stderr, kept.Writer()), &slog.HandlerOptions{Level: level})), Logs: kept,
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(o.Stderr, kept.Writer()), &slog.HandlerOptions{Level: level})), Logs: kept, Step: o.Step,
 	}
 	if o.Quiet {
 		cfg.Languages = nil

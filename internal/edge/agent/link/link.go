@@ -64,7 +64,8 @@ type Link struct {
 	id     wire.ID
 	tls    *tls.Config
 	client atomic.Pointer[session]
-	again  chan struct{}
+	again  chan struct{} // the topics have changed
+	anew   chan struct{}
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -77,7 +78,7 @@ type session struct {
 
 // New makes a Link.
 func New(cfg Config) (*Link, error) {
-	l := &Link{cfg: cfg, id: cfg.Enrollment.Identity(), again: make(chan struct{}, 1)}
+	l := &Link{cfg: cfg, id: cfg.Enrollment.Identity(), again: make(chan struct{}, 1), anew: make(chan struct{}, 1)}
 	u, err := url.Parse(cfg.Enrollment.BrokerURL)
 	if err != nil || schemes[u.Scheme] == "" || u.Host == "" {
 		return nil, fmt.Errorf("broker_url %q must be mqtt://, mqtts://, ws:// or wss:// with host and port", cfg.Enrollment.BrokerURL)
@@ -143,10 +144,15 @@ func (l *Link) Stop(context.Context) error {
 // Online tells whether there is a session.
 func (l *Link) Online() bool { return l.client.Load() != nil }
 
-// Renew ends the session, so that the next listens to what Topics gives now.
-func (l *Link) Renew() {
+// Listen has the session listen to what Topics gives now too.
+func (l *Link) Listen() { poke(l.again) }
+
+// Renew ends the session for another.
+func (l *Link) Renew() { poke(l.anew) }
+
+func poke(c chan struct{}) {
 	select {
-	case l.again <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -198,17 +204,30 @@ func (l *Link) session(ctx context.Context) error {
 	}
 	l.client.Store(s)
 	l.cfg.Up()
-	var err error
-	select {
-	case err = <-s.lost:
-	case <-l.again:
-		err = errors.New("the topics have changed")
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	err := l.stay(ctx, s)
 	l.client.Store(nil)
 	l.cfg.Down(err)
 	return err
+}
+
+// stay waits for the end of a session, and listens to further topics when there are some.
+func (l *Link) stay(ctx context.Context, s *session) error {
+	for {
+		select {
+		case err := <-s.lost:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.anew:
+			return errors.New("the session is begun anew")
+		case <-l.again:
+			for _, topic := range l.cfg.Topics() {
+				if err := wait(ctx, s.client.Subscribe(topic, 1, nil), connecting); err != nil {
+					return err
+				}
+			}
+		}
+	}
 }
 
 func (l *Link) options(ctx context.Context, s *session) *paho.ClientOptions {
