@@ -31,6 +31,7 @@ type options struct {
 	only      string
 	json      string
 	fresh     bool // fresh functions only
+	sessions  int  // of gateways
 }
 
 // bench is one run.
@@ -47,6 +48,7 @@ type bench struct {
 
 	executables *executables // nil before they are measured
 	web         *web         // alike
+	fleet       *fleet       // alike
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -89,6 +91,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	if opts.only == "web" {
 		return b, b.runWeb(ctx, dir)
+	}
+	if opts.only == "edge" {
+		return b, b.measureFleet(ctx)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
@@ -144,6 +149,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
 	if err := b.measureQueue(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.measureFleet(ctx); err != nil {
 		return nil, err
 	}
 	return b, b.forks(ctx, dir)

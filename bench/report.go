@@ -74,6 +74,7 @@ func aims() map[string]aim {
 		all[l.warm("p99", 64)] = aim{ratio: true, bound: 1.5}
 	}
 	maps.Copy(all, forkAims())
+	maps.Copy(all, fleetAims())
 	return all
 }
 

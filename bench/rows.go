@@ -38,6 +38,11 @@ func (b *bench) rows() []row {
 		judge(rows, aims())
 		return rows
 	}
+	if b.opts.only == "edge" {
+		rows = b.fleet.rows()
+		judge(rows, aims())
+		return rows
+	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
 	}
@@ -57,6 +62,9 @@ func (b *bench) rows() []row {
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
 	rows = append(rows, b.queue.rows()...)
+	if b.fleet != nil {
+		rows = append(rows, b.fleet.rows()...)
+	}
 	judge(rows, aims())
 	return rows
 }
