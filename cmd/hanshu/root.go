@@ -50,7 +50,7 @@ func newRootCommand(c *cli) *cobra.Command {
 		}
 	}
 	add("functions", newNewCommand(c), newDeployCommand(c), newInvokeCommand(c), newListCommand(c), newShowCommand(c),
-		newLogsCommand(c), newRunsCommand(c), newQueueCommand(c), newDeleteCommand(c), newTriggerCommand(c))
+		newLogsCommand(c), newRunsCommand(c), newQueueCommand(c), newDeleteCommand(c), newTriggerCommand(c), newGatewayCommand(c))
 	add("server", newServeCommand(c), newLoginCommand(c), newLogoutCommand(c), newTokenCommand(c), newRuntimesCommand(c), newDoctorCommand(c))
 	add("", newVersionCommand(c), newExitCodesTopic())
 	refuseUnknownTopics(root)

@@ -37,6 +37,11 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_GATEWAY_URL", text(&c.GatewayURL))
 	take("HANSHU_TIMER_ZONE", text(&c.TimerZone))
 	take("HANSHU_TIMER_MISSED", text(&c.TimerMissed))
+	take("HANSHU_MQTT_LISTEN", text(&c.MQTT.Listen))
+	take("HANSHU_MQTT_BROKER", text(&c.MQTT.Broker))
+	take("HANSHU_MQTT_URL", text(&c.MQTT.URL))
+	take("HANSHU_MQTT_CERT", text(&c.MQTT.Cert))
+	take("HANSHU_MQTT_KEY", text(&c.MQTT.Key))
 	take("HANSHU_SANDBOX", text(&c.Sandbox))
 	take("HANSHU_OCI_RUNTIME", text(&c.OCIRuntime))
 	take("HANSHU_MAX_INSTANCES", func(s string) error {

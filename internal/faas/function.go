@@ -62,6 +62,7 @@ type Spec struct {
 	EnterpriseID  string
 	Dependencies  []string // ids of dependency versions, in order
 	Image         *Image   // of RuntimeImage, and nil of every other
+	Config        string   // JSON object that the function reads as its configuration where its Contract has one; "" for {}
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string

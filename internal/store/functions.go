@@ -193,7 +193,8 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 	return err
 }
 
-// DeleteFunction removes all versions of a function with their triggers; key.Version is ignored. Error: CodeNotFound, field "function".
+// DeleteFunction removes all versions of a function with their triggers; key.Version is ignored. Errors: CodeNotFound, field
+// "function"; CodeConflict, field "binding", while it is bound to gateways.
 func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 	if !storable(key.Project, key.Package, key.Name) {
 		return faas.NotFound("function", key.Name)
@@ -213,6 +214,9 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			return err
 		case versions == 0:
 			return faas.NotFound("function", key.Name)
+		}
+		if err := unbound(ctx, tx, key); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
 			return err

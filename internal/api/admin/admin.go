@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
+	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Jobs         Jobs
 	JobList      JobList
 	Webhooks     Webhooks
+	Placed       *control.Gateways
+	Gateways     Gateways
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
@@ -78,7 +81,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
-	}, append(f.runRoutes(), f.jobRoutes()...)...)}
+	}, append(append(f.runRoutes(), f.jobRoutes()...), f.gatewayRoutes()...)...)}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {

@@ -62,6 +62,10 @@ func Run(t *testing.T, fresh Fresh) {
 		{"triggers go with their functions", testTriggersGoWithFunctions},
 		{"changes of triggers in order", testTriggerChanges},
 		{"concurrent changes of triggers", testTriggerRace},
+		{"gateways", testGateways},
+		{"bindings, settings and routes of gateways", testBindings},
+		{"desired state of gateways", testDesired},
+		{"commands and messages of gateways", testGatewayCommands},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}
