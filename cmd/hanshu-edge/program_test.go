@@ -1,6 +1,4 @@
-// Package edge looks at gateways from outside: the real agent's program, and the real server with it.
-package edge
-
+package main
 import (
 	"bytes"
 	"encoding/json"
