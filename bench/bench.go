@@ -43,6 +43,8 @@ type bench struct {
 	goCold coldTimes
 	fork   forkTimes
 	queue  *queued
+	timers *armed
+	jobs   *jobList
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
@@ -58,6 +60,17 @@ type place struct {
 	PID     int
 	Samples map[int][]sample
 }
+
+// The parts that can be measured alone.
+const (
+	partWarm   = "warm"
+	partWeb    = "web"
+	partQueue  = "queue"
+	partTimers = "timers"
+	partJobs   = "jobs"
+)
+
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -84,11 +97,15 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b = &bench{opts: opts, log: log}
-	if opts.only == "queue" {
+	switch opts.only {
+	case partQueue:
 		return b, b.measureQueue(ctx)
-	}
-	if opts.only == "web" {
+	case partWeb:
 		return b, b.runWeb(ctx, dir)
+	case partTimers:
+		return b, b.measureTimers(ctx)
+	case partJobs:
+		return b, b.measureJobs(ctx)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
@@ -130,6 +147,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
+	if opts.only == partWarm {
+		return b, nil
+	}
 	if err := b.freshInstances(ctx); err != nil {
 		return nil, fmt.Errorf("WASM: %w", err)
 	}
@@ -143,8 +163,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	if err := b.measureQueue(ctx); err != nil {
-		return nil, err
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs} {
+		if err := measure(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return b, b.forks(ctx, dir)
 }
