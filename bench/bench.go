@@ -44,6 +44,8 @@ type bench struct {
 	goCold coldTimes
 	fork   forkTimes
 	queue  *queued
+	timers *armed
+	jobs   *jobList
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
@@ -60,6 +62,18 @@ type place struct {
 	PID     int
 	Samples map[int][]sample
 }
+
+// The parts that can be measured alone.
+const (
+	partWarm   = "warm"
+	partWeb    = "web"
+	partQueue  = "queue"
+	partTimers = "timers"
+	partJobs   = "jobs"
+	partEdge   = "edge"
+)
+
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -86,13 +100,16 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b = &bench{opts: opts, log: log}
-	if opts.only == "queue" {
+	switch opts.only {
+	case partQueue:
 		return b, b.measureQueue(ctx)
-	}
-	if opts.only == "web" {
+	case partWeb:
 		return b, b.runWeb(ctx, dir)
-	}
-	if opts.only == "edge" {
+	case partTimers:
+		return b, b.measureTimers(ctx)
+	case partJobs:
+		return b, b.measureJobs(ctx)
+	case partEdge:
 		return b, b.measureFleet(ctx)
 	}
 
@@ -135,6 +152,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.weigh(); err != nil {
 		return nil, err
 	}
+	if opts.only == partWarm {
+		return b, nil
+	}
 	if err := b.freshInstances(ctx); err != nil {
 		return nil, fmt.Errorf("WASM: %w", err)
 	}
@@ -148,11 +168,10 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	if err := b.measureQueue(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.measureFleet(ctx); err != nil {
-		return nil, err
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFleet} {
+		if err := measure(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return b, b.forks(ctx, dir)
 }

@@ -89,8 +89,11 @@ func (b *bench) measureFleet(ctx context.Context) error {
 	return nil
 }
 
-// rows also gives what 20,000 sessions would take where the machine let fewer be open.
+// rows also gives what 20,000 sessions would take where the machine let fewer be open. nil gives none.
 func (f *fleet) rows() []row {
+	if f == nil {
+		return nil
+	}
 	whole := f.rss
 	if f.sessions < defaultSessions {
 		whole += f.each * float64(defaultSessions-f.sessions) / 1024

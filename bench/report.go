@@ -60,6 +60,7 @@ func aims() map[string]aim {
 		lineAccept(64, "bare SQLite"): {ratio: true, atLeast: true, bound: 0.5},
 		lineDrain:                     {ratio: true, atLeast: true, bound: 0.7},
 		lineQueued:                    {bound: 150},
+		lineLate:                      {bound: 100},
 
 		lineWASMMedian: {bound: 0.3},
 		lineWASMTail:   {bound: 1},
@@ -72,6 +73,9 @@ func aims() map[string]aim {
 	}
 	for _, l := range languages() {
 		all[l.warm("p99", 64)] = aim{ratio: true, bound: 1.5}
+	}
+	for _, f := range jobFilters {
+		all[lineJobs(f.name)] = aim{bound: 20}
 	}
 	maps.Copy(all, forkAims())
 	maps.Copy(all, fleetAims())

@@ -1,6 +1,9 @@
 package main
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // figureOf is one of the figures of a sample.
 type figureOf struct {
@@ -27,24 +30,30 @@ func (p *place) values(clients int, get func(sample) float64) []float64 {
 
 // rows gives the table.
 func (b *bench) rows() []row {
+	rows := b.lines()
+	judge(rows, aims())
+	return rows
+}
+
+func (b *bench) lines() []row {
 	var rows []row
-	if b.opts.only == "queue" {
-		rows = b.queue.rows()
-		judge(rows, aims())
-		return rows
-	}
-	if b.opts.only == "web" {
-		rows = b.web.rows()
-		judge(rows, aims())
-		return rows
-	}
-	if b.opts.only == "edge" {
-		rows = b.fleet.rows()
-		judge(rows, aims())
-		return rows
+	switch b.opts.only {
+	case partQueue:
+		return b.queue.rows()
+	case partWeb:
+		return b.web.rows()
+	case partTimers:
+		return b.timers.rows()
+	case partJobs:
+		return b.jobs.rows()
+	case partEdge:
+		return b.fleet.rows()
 	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
+	}
+	if b.opts.only == partWarm {
+		return append(rows, b.memoryRows()...)
 	}
 	for _, m := range b.langs {
 		if !m.Bare {
@@ -61,12 +70,7 @@ func (b *bench) rows() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	rows = append(rows, b.queue.rows()...)
-	if b.fleet != nil {
-		rows = append(rows, b.fleet.rows()...)
-	}
-	judge(rows, aims())
-	return rows
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.fleet.rows())
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.

@@ -1,5 +1,6 @@
 // The floor's worker: one frame in, one frame out, over file descriptor 3. A frame is a length of four bytes, big-endian,
 // and that much JSON.
+ini_set('default_socket_timeout', '-1'); // a minute without calls is no end of the stream
 $control = fopen('php://fd/3', 'r+b');
 stream_set_read_buffer($control, 0);
 stream_set_write_buffer($control, 0);

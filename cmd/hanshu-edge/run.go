@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -73,13 +72,30 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err = io.WriteString(out, a.Diagnose())
 		return errors.Join(err, a.Close())
 	}
-	settle := time.AfterFunc(5*time.Second, debug.FreeOSMemory) // a start takes more than what follows
-	defer settle.Stop()
+	stop := giveBackNowAndThen()
 	err = a.Run(ctx)
+	stop()
 	if errors.Is(err, agent.ErrRestart) {
 		return restart(unlock, started)
 	}
 	return err
+}
+
+// giveBackNowAndThen keeps an idle gateway small: after the start, and then every so often, until it is stopped.
+func giveBackNowAndThen() (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for wait := 5 * time.Second; ; wait = 30 * time.Second {
+			select {
+			case <-done:
+				return
+			case <-time.After(wait):
+				giveBack()
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 func orSelf(started string) string {

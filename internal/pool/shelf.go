@@ -16,6 +16,9 @@ const (
 	maxCopies   = 64        // where workers are copies of a template, unless Config says otherwise
 	shelfMemory = 256 << 20 // limit while a worker waits; its function brings its own
 	shelfRest   = 10 * time.Minute
+	// shelfCalm is how long no call may have asked for a worker before another is brought up: a burst has the processors for
+	// itself, and what its end finds missing comes behind it.
+	shelfCalm = 10 * time.Millisecond
 )
 
 // shelf keeps workers of one interpreter, booted and waiting to become a function: what a cold start would spend on the
@@ -93,6 +96,7 @@ func (s *shelf) fill() {
 
 // bringUp brings up one worker after the other until enough wait. They come up when nothing else wants the processor.
 func (s *shelf) bringUp() {
+	s.calm()
 	in, err := s.prepare()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,6 +115,25 @@ func (s *shelf) bringUp() {
 	}
 	s.ready = append(s.ready, in)
 	s.fill()
+}
+
+// calm waits until no call has asked for a worker for a while, or the server stops.
+func (s *shelf) calm() {
+	for {
+		s.mu.Lock()
+		left := shelfCalm - time.Since(s.used)
+		s.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		wait := time.NewTimer(left)
+		select {
+		case <-wait.C:
+		case <-s.pool.ctx.Done():
+			wait.Stop()
+			return
+		}
+	}
 }
 
 // clear retires the workers that wait: all when the shelf closes, or those of a shelf that has long not been used.

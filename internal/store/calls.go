@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,38 +18,108 @@ import (
 // time of its acceptance stay as they were first told.
 func (db *DB) SaveCalls(ctx context.Context, records []faas.CallRecord) error {
 	return db.change(ctx, "save calls", func(tx *sql.Tx) error {
-		for _, r := range records {
-			log := strings.ToValidUTF8(strings.ReplaceAll(r.Log, "\x00", ""), "\uFFFD")
-			_, err := tx.ExecContext(ctx, `insert into calls (id, number, project, package, name, source, async, state, created_us, started_us,
-					ended_us, memory, code, log) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-				on conflict (id) do update set state = excluded.state, started_us = excluded.started_us, ended_us = excluded.ended_us,
-					memory = excluded.memory, code = excluded.code, log = excluded.log
-				where excluded.state > calls.state`,
-				r.ID, r.Number, r.Function.Project, r.Function.Package, r.Function.Name, r.Source, bit(r.Async), int(r.State),
-				micros(r.CreatedAt), micros(r.StartedAt), micros(r.EndedAt), r.MemoryPeak, string(r.Code), log)
-			if err != nil {
+		sorted := slices.SortedFunc(slices.Values(records), func(a, b faas.CallRecord) int { return cmp.Compare(a.ID, b.ID) })
+		counts := callCounts{}
+		for _, r := range sorted { // in one order everywhere, so that two nodes do not wait for each other
+			if err := saveCall(ctx, tx, r, counts, db.dialect.lock); err != nil {
 				return err
 			}
 		}
-		return nil
+		return counts.save(ctx, tx)
 	})
+}
+
+// saveCall adds the record, or makes the one that is there newer. Of two nodes that know the same call the second waits for the
+// first's row, so that both count from what is really there.
+func saveCall(ctx context.Context, tx *sql.Tx, r faas.CallRecord, counts callCounts, lock string) error {
+	log := strings.ToValidUTF8(strings.ReplaceAll(r.Log, "\x00", ""), "\uFFFD")
+	added, err := insert(ctx, tx, `insert into calls (id, number, project, package, name, source, async, state, created_us, started_us,
+			ended_us, memory, code, log) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict do nothing`,
+		r.ID, r.Number, r.Function.Project, r.Function.Package, r.Function.Name, r.Source, bit(r.Async), int(r.State),
+		micros(r.CreatedAt), micros(r.StartedAt), micros(r.EndedAt), r.MemoryPeak, string(r.Code), log)
+	if err != nil || added {
+		counts[callKind(r)] += int64(bit(added))
+		return err
+	}
+	old, err := scanCall(tx.QueryRowContext(ctx, `select `+callColumns+` from calls where id = $1 `+lock, r.ID))
+	if err != nil || r.State <= old.State {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `update calls set state = $2, started_us = $3, ended_us = $4, memory = $5, code = $6, log = $7 where id = $1`,
+		r.ID, int(r.State), micros(r.StartedAt), micros(r.EndedAt), r.MemoryPeak, string(r.Code), log); err != nil {
+		return err
+	}
+	counts[callKind(old)]--
+	old.State = r.State
+	counts[callKind(old)]++
+	return nil
+}
+
+// callCount is a row of call_counts: calls of one function, kind and hour.
+type callCount struct {
+	function     faas.FunctionKey
+	hour         int64 // since 1970
+	source       string
+	async, state int
+}
+
+const hourMicros = int64(time.Hour / time.Microsecond)
+
+func callKind(r faas.CallRecord) callCount {
+	r.Function.Version = ""
+	return callCount{r.Function, micros(r.CreatedAt) / hourMicros, r.Source, bit(r.Async), int(r.State)}
+}
+
+// callCounts is how many calls came to a row, or went from it.
+type callCounts map[callCount]int64
+
+func (c callCounts) save(ctx context.Context, tx *sql.Tx) error {
+	rows := slices.SortedFunc(maps.Keys(c), func(a, b callCount) int {
+		return cmp.Or(cmp.Compare(a.function.Project, b.function.Project), cmp.Compare(a.function.Package, b.function.Package), cmp.Compare(a.function.Name, b.function.Name),
+			cmp.Compare(a.hour, b.hour), cmp.Compare(a.source, b.source), cmp.Compare(a.async, b.async), cmp.Compare(a.state, b.state))
+	})
+	for _, k := range rows {
+		if c[k] == 0 {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `insert into call_counts (project, package, name, hour, source, async, state, n) values ($1, $2, $3, $4, $5, $6, $7, $8)
+				on conflict (project, package, name, hour, source, async, state) do update set n = call_counts.n + excluded.n`,
+			k.function.Project, k.function.Package, k.function.Name, k.hour, k.source, k.async, k.state, c[k]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const callColumns = `id, number, project, package, name, source, async, state, created_us, started_us, ended_us, memory, code, log`
 
-// Calls lists records, the youngest first, and counts all that match.
+// Calls lists records, the youngest first, and counts all that match. What a page costs grows with the hours that have calls, and
+// with the calls in the hours where the page, From and To stand; not with the calls of all other hours.
 func (db *DB) Calls(ctx context.Context, f faas.CallFilter) (found []faas.CallRecord, total int64, err error) {
 	if !storable(f.Function.Project, f.Function.Package, f.Function.Name) || !storable(f.Sources...) {
 		return nil, 0, nil
 	}
-	where, args := callsWhere(f)
 	err = db.view(ctx, "list calls", func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, `select count(*)`+where, args...).Scan(&total); err != nil {
+		hours, err := callHours(ctx, tx, f)
+		if err != nil {
 			return err
 		}
-		n := strconv.Itoa(len(args) + 1)
-		rows, err := tx.QueryContext(ctx, `select `+callColumns+where+` order by number desc limit $`+n+` offset $`+strconv.Itoa(len(args)+2),
-			append(args, f.Limit, f.Offset)...)
+		skip, from := f.Offset, int64(-1) // the youngest hour of the page
+		for _, h := range hours {
+			total += h.n
+			if from < 0 && skip >= h.n {
+				skip -= h.n
+			} else if from < 0 {
+				from = h.hour
+			}
+		}
+		if from < 0 {
+			return nil
+		}
+		where, bind := callsWhere(` from calls where project = $1 and package = $2 and name = $3`, f)
+		where += ` and created_us < ` + bind.add((from+1)*hourMicros)
+		where = spanned(where, f, bind)
+		rows, err := tx.QueryContext(ctx, `select `+callColumns+where+` order by created_us desc, number desc limit `+bind.add(f.Limit)+` offset `+bind.add(skip), bind.args...)
 		if err != nil {
 			return err
 		}
@@ -59,17 +132,61 @@ func (db *DB) Calls(ctx context.Context, f faas.CallFilter) (found []faas.CallRe
 	return found, total, err
 }
 
-func callsWhere(f faas.CallFilter) (string, []any) {
-	text := ` from calls where project = $1 and package = $2 and name = $3`
-	args := []any{f.Function.Project, f.Function.Package, f.Function.Name}
-	bind := func(v any) string {
-		args = append(args, v)
-		return "$" + strconv.Itoa(len(args))
+type callHour struct{ hour, n int64 }
+
+// callHours gives the hours that have calls of a filter, the youngest first. The hours of From and To are counted call by call,
+// where they are not whole.
+func callHours(ctx context.Context, tx *sql.Tx, f faas.CallFilter) (hours []callHour, err error) {
+	text, bind := callsWhere(`select hour, sum(n) from call_counts where project = $1 and package = $2 and name = $3`, f)
+	if !f.From.IsZero() {
+		text += ` and hour >= ` + bind.add(f.From.UnixMicro()/hourMicros)
 	}
+	if !f.To.IsZero() {
+		text += ` and hour <= ` + bind.add(f.To.UnixMicro()/hourMicros)
+	}
+	rows, err := tx.QueryContext(ctx, text+` group by hour having sum(n) > 0 order by hour desc`, bind.args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := each(rows, func() error {
+		var h callHour
+		err := rows.Scan(&h.hour, &h.n)
+		hours = append(hours, h)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for i := range hours {
+		begin, end := hours[i].hour*hourMicros, (hours[i].hour+1)*hourMicros
+		whole := (f.From.IsZero() || f.From.UnixMicro() <= begin) && (f.To.IsZero() || f.To.UnixMicro() >= end-1)
+		if whole {
+			continue
+		}
+		text, bind := callsWhere(`select count(*) from calls where project = $1 and package = $2 and name = $3`, f)
+		text += ` and created_us >= ` + bind.add(begin) + ` and created_us < ` + bind.add(end)
+		text = spanned(text, f, bind)
+		if err := tx.QueryRowContext(ctx, text, bind.args...).Scan(&hours[i].n); err != nil {
+			return nil, err
+		}
+	}
+	return hours, nil
+}
+
+// binder collects arguments and gives their marks.
+type binder struct{ args []any }
+
+func (b *binder) add(v any) string {
+	b.args = append(b.args, v)
+	return "$" + strconv.Itoa(len(b.args))
+}
+
+// callsWhere appends what a filter says of the kind of calls, which calls and their counts have alike.
+func callsWhere(text string, f faas.CallFilter) (string, *binder) {
+	bind := &binder{[]any{f.Function.Project, f.Function.Package, f.Function.Name}}
 	if f.Sources != nil {
 		marks := []string{"''"}
 		for _, s := range f.Sources {
-			marks = append(marks, bind(s))
+			marks = append(marks, bind.add(s))
 		}
 		text += ` and source in (` + strings.Join(marks, ", ") + `)`
 	}
@@ -81,15 +198,20 @@ func callsWhere(f faas.CallFilter) (string, []any) {
 		text += ` and state in (` + strings.Join(marks, ", ") + `)`
 	}
 	if f.Async != nil {
-		text += ` and async = ` + bind(bit(*f.Async))
+		text += ` and async = ` + bind.add(bit(*f.Async))
 	}
+	return text, bind
+}
+
+// spanned appends the times of a filter.
+func spanned(text string, f faas.CallFilter, bind *binder) string {
 	if !f.From.IsZero() {
-		text += ` and created_us >= ` + bind(f.From.UnixMicro())
+		text += ` and created_us >= ` + bind.add(f.From.UnixMicro())
 	}
 	if !f.To.IsZero() {
-		text += ` and created_us <= ` + bind(f.To.UnixMicro())
+		text += ` and created_us <= ` + bind.add(f.To.UnixMicro())
 	}
-	return text, args
+	return text
 }
 
 // Call gives a record of a project by its number. Error: CodeNotFound, field "job".
@@ -116,13 +238,28 @@ func scanCall(row interface{ Scan(...any) error }) (r faas.CallRecord, err error
 // more.
 func (db *DB) ForgetCalls(ctx context.Context, before time.Time, most int) (more bool, err error) {
 	err = db.change(ctx, "forget calls", func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `delete from calls where id in (select id from calls where created_us < $1 order by created_us limit $2)`,
-			before.UnixMicro(), most)
+		rows, err := tx.QueryContext(ctx, `delete from calls where id in (select id from calls where created_us < $1 order by created_us limit $2)
+			returning project, package, name, source, async, state, created_us`, before.UnixMicro(), most)
 		if err != nil {
 			return err
 		}
-		n, err := result.RowsAffected()
-		more = n == int64(most)
+		counts, n := callCounts{}, 0
+		if err := each(rows, func() error {
+			var k callCount
+			var created int64
+			err := rows.Scan(&k.function.Project, &k.function.Package, &k.function.Name, &k.source, &k.async, &k.state, &created)
+			k.hour = created / hourMicros
+			counts[k]--
+			n++
+			return err
+		}); err != nil {
+			return err
+		}
+		more = n == most
+		if err := counts.save(ctx, tx); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `delete from call_counts where n = 0 and hour < $1`, before.UnixMicro()/hourMicros)
 		return err
 	})
 	return more, err

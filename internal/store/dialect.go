@@ -27,6 +27,7 @@ type dialect struct {
 	away      func(error) bool
 	full      func(error) bool // nothing more can be written
 	skip      string           // the clause by which nodes that claim at the same time pass over each other's rows
+	lock      string           // the clause by which a row that was read stays as it is until the transaction ends; "" where one writes at a time
 	mark      string           // stands for a parameter without a number; "" where every one needs its number
 	shared    bool             // several servers may use the database at a time
 }
@@ -127,6 +128,7 @@ func openPostgres(text string) (*DB, error) {
 		away:      awayPostgres,
 		full:      fullPostgres,
 		skip:      "for update skip locked",
+		lock:      "for update",
 		shared:    true,
 	}}, nil
 }

@@ -225,9 +225,11 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			key.Project, key.Package, key.Name); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `delete from calls where project = $1 and package = $2 and name = $3`,
-			key.Project, key.Package, key.Name); err != nil {
-			return err
+		for _, calls := range []string{"calls", "call_counts"} {
+			if _, err := tx.ExecContext(ctx, `delete from `+calls+` where project = $1 and package = $2 and name = $3`,
+				key.Project, key.Package, key.Name); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.ExecContext(ctx, `delete from async_configs where project = $1 and package = $2 and name = $3`,
 			key.Project, key.Package, key.Name); err != nil {

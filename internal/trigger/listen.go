@@ -20,10 +20,11 @@ type Source interface {
 	Listen(ctx context.Context, to *Batch, up func()) error
 }
 
-// ListenersConfig is what Listeners need. All of it is required.
+// ListenersConfig is what Listeners need. All of it is required; a kind sets Source itself.
 type ListenersConfig struct {
 	Sink    Sink
 	Source  string // of the calls, such as faas.SourceKafka
+	Region  string // in the events
 	Log     *slog.Logger
 	Metrics *metrics.Set
 }
@@ -57,6 +58,12 @@ func NewListeners(cfg ListenersConfig) *Listeners {
 		dropped: cfg.Metrics.Counter(`hanshu_trigger_dropped_total{source="` + cfg.Source + `"}`),
 	}
 }
+
+// Region is what events say of where this server stands.
+func (l *Listeners) Region() string { return l.cfg.Region }
+
+// Show is of Kind: there is nothing to show beside the event data.
+func (l *Listeners) Show(*faas.Trigger, map[string]string, map[string]any) {}
 
 // Start is of lifecycle.Service.
 func (l *Listeners) Start(context.Context) error { return nil }

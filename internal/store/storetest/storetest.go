@@ -57,6 +57,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"titles", testTitles},
 		{"clients and grants", testGrants},
 		{"records of calls", testCalls},
+		{"pages of calls", testCallPages},
 		{"triggers", testTriggers},
 		{"updates of triggers", testTriggerUpdates},
 		{"triggers go with their functions", testTriggersGoWithFunctions},

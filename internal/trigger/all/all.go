@@ -45,9 +45,8 @@ func New(cfg Config) Kinds {
 	timers := timer.New(timer.Config{Sink: cfg.Sink, Marks: cfg.Marks, Zone: cfg.Zone, Missed: cfg.Missed, Log: cfg.Log, Metrics: cfg.Metrics})
 	buckets := obs.New(obs.Config{Sink: cfg.Sink, Region: cfg.Region, URL: cfg.Gateway.String()})
 	topics := smn.New(smn.Config{Sink: cfg.Sink, Region: cfg.Region, URL: cfg.Gateway.String(), Log: cfg.Log})
-	streams := kafka.New(kafka.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
-	exchanges := rabbitmq.New(rabbitmq.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
-	devices := mqtt.New(mqtt.Config{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics})
+	broker := trigger.ListenersConfig{Sink: cfg.Sink, Region: cfg.Region, Log: cfg.Log, Metrics: cfg.Metrics}
+	streams, exchanges, devices := kafka.New(broker), rabbitmq.New(broker), mqtt.New(broker)
 	each := []trigger.Kind{routes, timers, buckets, topics, streams, exchanges, devices}
 	return Kinds{
 		Catalogue: trigger.NewCatalogue(each...), each: each,

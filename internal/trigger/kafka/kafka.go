@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -21,7 +20,6 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
-	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/trigger"
 )
 
@@ -59,25 +57,13 @@ type data struct {
 // opening bounds how long a broker may take to answer for the first time.
 const opening = 10 * time.Second
 
-// Config is what a Kind needs. All of it is required.
-type Config struct {
-	Sink    trigger.Sink
-	Region  string
-	Log     *slog.Logger
-	Metrics *metrics.Set
-}
-
 // Kind is the trigger.Kind.
-type Kind struct {
-	*trigger.Listeners
-	region string
-}
+type Kind struct{ *trigger.Listeners }
 
-// New makes the kind.
-func New(cfg Config) *Kind {
-	return &Kind{region: cfg.Region, Listeners: trigger.NewListeners(trigger.ListenersConfig{
-		Sink: cfg.Sink, Source: faas.SourceKafka, Log: cfg.Log, Metrics: cfg.Metrics,
-	})}
+// New makes the kind. cfg.Source is its own.
+func New(cfg trigger.ListenersConfig) *Kind {
+	cfg.Source = faas.SourceKafka
+	return &Kind{trigger.NewListeners(cfg)}
 }
 
 // Codes is of trigger.Kind.
@@ -105,12 +91,9 @@ func (k *Kind) Check(t *faas.Trigger, set map[string]any, secrets map[string]str
 	return checked, nil
 }
 
-// Show is of trigger.Kind.
-func (k *Kind) Show(*faas.Trigger, map[string]string, map[string]any) {}
-
 // Put is of trigger.Kind.
 func (k *Kind) Put(t *faas.Trigger, secrets map[string]string) error {
-	s := &source{trigger: t, region: k.region}
+	s := &source{trigger: t, region: k.Region()}
 	if err := trigger.Decode(t.Data, &s.data); err != nil {
 		return err
 	}

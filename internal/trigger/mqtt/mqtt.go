@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
-	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/trigger"
 )
 
@@ -54,25 +52,13 @@ const (
 	buffer  = 1000
 )
 
-// Config is what a Kind needs. All of it is required.
-type Config struct {
-	Sink    trigger.Sink
-	Region  string
-	Log     *slog.Logger
-	Metrics *metrics.Set
-}
-
 // Kind is the trigger.Kind.
-type Kind struct {
-	*trigger.Listeners
-	region string
-}
+type Kind struct{ *trigger.Listeners }
 
-// New makes the kind.
-func New(cfg Config) *Kind {
-	return &Kind{region: cfg.Region, Listeners: trigger.NewListeners(trigger.ListenersConfig{
-		Sink: cfg.Sink, Source: faas.SourceMQTT, Log: cfg.Log, Metrics: cfg.Metrics,
-	})}
+// New makes the kind. cfg.Source is its own.
+func New(cfg trigger.ListenersConfig) *Kind {
+	cfg.Source = faas.SourceMQTT
+	return &Kind{trigger.NewListeners(cfg)}
 }
 
 // Codes is of trigger.Kind.
@@ -112,12 +98,9 @@ func isFilter(topic string) bool {
 	return topic != ""
 }
 
-// Show is of trigger.Kind.
-func (k *Kind) Show(*faas.Trigger, map[string]string, map[string]any) {}
-
 // Put is of trigger.Kind.
 func (k *Kind) Put(t *faas.Trigger, secrets map[string]string) error {
-	s := &source{trigger: t, region: k.region}
+	s := &source{trigger: t, region: k.Region()}
 	if err := trigger.Decode(t.Data, &s.data); err != nil {
 		return err
 	}

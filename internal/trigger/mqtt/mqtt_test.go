@@ -11,12 +11,13 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/trigger"
 	"github.com/hanshu-faas/hanshu/internal/trigger/mqtt"
 	"github.com/hanshu-faas/hanshu/internal/trigger/triggertest"
 )
 
 func newKind(t *testing.T, sink *triggertest.Sink) *mqtt.Kind {
-	k := mqtt.New(mqtt.Config{Sink: sink, Region: "local-1", Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
+	k := mqtt.New(trigger.ListenersConfig{Sink: sink, Region: "local-1", Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
 	require.NoError(t, k.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, k.Stop(t.Context())) })
 	return k

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"strconv"
@@ -19,7 +18,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
-	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/trigger"
 )
 
@@ -58,25 +56,13 @@ const (
 	expires = 7 * 24 * time.Hour    // after which the broker removes a queue of ours that nobody listens to
 )
 
-// Config is what a Kind needs. All of it is required.
-type Config struct {
-	Sink    trigger.Sink
-	Region  string
-	Log     *slog.Logger
-	Metrics *metrics.Set
-}
-
 // Kind is the trigger.Kind.
-type Kind struct {
-	*trigger.Listeners
-	region string
-}
+type Kind struct{ *trigger.Listeners }
 
-// New makes the kind.
-func New(cfg Config) *Kind {
-	return &Kind{region: cfg.Region, Listeners: trigger.NewListeners(trigger.ListenersConfig{
-		Sink: cfg.Sink, Source: faas.SourceRabbitMQ, Log: cfg.Log, Metrics: cfg.Metrics,
-	})}
+// New makes the kind. cfg.Source is its own.
+func New(cfg trigger.ListenersConfig) *Kind {
+	cfg.Source = faas.SourceRabbitMQ
+	return &Kind{trigger.NewListeners(cfg)}
 }
 
 // Codes is of trigger.Kind.
@@ -102,12 +88,9 @@ func (k *Kind) Check(_ *faas.Trigger, set map[string]any, secrets map[string]str
 	return checked, nil
 }
 
-// Show is of trigger.Kind.
-func (k *Kind) Show(*faas.Trigger, map[string]string, map[string]any) {}
-
 // Put is of trigger.Kind.
 func (k *Kind) Put(t *faas.Trigger, secrets map[string]string) error {
-	s := &source{trigger: t, region: k.region}
+	s := &source{trigger: t, region: k.Region()}
 	if err := trigger.Decode(t.Data, &s.data); err != nil {
 		return err
 	}

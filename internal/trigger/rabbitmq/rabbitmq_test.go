@@ -11,12 +11,13 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/trigger"
 	"github.com/hanshu-faas/hanshu/internal/trigger/rabbitmq"
 	"github.com/hanshu-faas/hanshu/internal/trigger/triggertest"
 )
 
 func newKind(t *testing.T, sink *triggertest.Sink) *rabbitmq.Kind {
-	k := rabbitmq.New(rabbitmq.Config{Sink: sink, Region: "local-1", Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
+	k := rabbitmq.New(trigger.ListenersConfig{Sink: sink, Region: "local-1", Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
 	require.NoError(t, k.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, k.Stop(t.Context())) })
 	return k
