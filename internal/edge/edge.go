@@ -34,6 +34,8 @@ type Handler interface {
 	// Came tells that a session has begun; Gone that it ended. Of two sessions of one gateway Gone of the older may come last.
 	Came(s *Session)
 	Gone(s *Session)
+	// Ready tells that a broker outside can be reached, for the first time or again: what gateways said before is lost.
+	Ready()
 	// Message is what a gateway published. It returns when the message may be acknowledged.
 	Message(id wire.ID, topic string, payload []byte)
 }
@@ -41,6 +43,7 @@ type Handler interface {
 // Store keeps what gateways are and have said; see control.GatewayStore for the rest of it.
 type Store interface {
 	Gateway(ctx context.Context, id faas.GatewayID) (faas.Gateway, error)
+	ProductSNs(ctx context.Context) ([]string, error)
 	GatewayBindings(ctx context.Context, f faas.BindingFilter) ([]faas.GatewayBinding, error)
 	MarkGateways(ctx context.Context, marks []faas.GatewayMark) error
 	GatewaysGone(ctx context.Context, before, now time.Time) error

@@ -161,6 +161,22 @@ func (s *Service) take(ctx context.Context, id wire.ID, channel wire.Channel, pa
 	return nil
 }
 
+// Ready is of Handler. Every gateway is asked to say hello, within a time that spreads them.
+func (s *Service) Ready() {
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	defer cancel()
+	products, err := s.cfg.Store.ProductSNs(ctx)
+	if err != nil {
+		s.cfg.Log.Warn("ask gateways for a hello; their next report does as well", "err", err)
+		return
+	}
+	for _, sn := range products {
+		if err := s.broker.Publish(wire.Resync(sn), []byte("{}")); err != nil {
+			s.cfg.Log.Warn("ask gateways for a hello; their next report does as well", "product", sn, "err", err)
+		}
+	}
+}
+
 // hello begins a session of an agent: what it lacks is sent.
 func (s *Service) hello(ctx context.Context, id wire.ID, payload []byte) error {
 	var m wire.HelloMessage

@@ -82,6 +82,22 @@ func (db *DB) Products(ctx context.Context, project string) ([]faas.Product, err
 	return list, db.failed("list products", err)
 }
 
+// ProductSNs lists the serial numbers of the products of all projects.
+func (db *DB) ProductSNs(ctx context.Context) ([]string, error) {
+	rows, err := db.read.QueryContext(ctx, `select sn from edge_products order by number`)
+	if err != nil {
+		return nil, db.failed("list products", err)
+	}
+	var list []string
+	err = each(rows, func() error {
+		var sn string
+		err := rows.Scan(&sn)
+		list = append(list, sn)
+		return err
+	})
+	return list, db.failed("list products", err)
+}
+
 // UpdateProduct lets change alter a product, but for its serial number, project and number. An error of change leaves it as it
 // was. Error: CodeNotFound, field "product".
 func (db *DB) UpdateProduct(ctx context.Context, sn string, change func(*faas.Product) error) error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -108,7 +109,25 @@ type gateway struct {
 
 	cmd  *exec.Cmd
 	done chan struct{}
-	out  strings.Builder
+	out  lines
+}
+
+// lines collects what processes print.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (l *lan) gateway(name, file string) *gateway {
@@ -142,11 +161,11 @@ func (g *gateway) plug(in bool) {
 	g.lan.must("link", "set", g.cable, state)
 }
 
-// program is hanshu-edge of this machine's processor, beside the server.
-func program(t *testing.T) string {
+// edgeProgram is hanshu-edge of this machine's processor, beside the server.
+func edgeProgram(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Dir(server.Binary(t))
-	for _, name := range []string{"hanshu-edge", "hanshu-edge-amd64"} {
+	for _, name := range []string{"hanshu-edge-" + runtime.GOARCH, "hanshu-edge"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return filepath.Join(dir, name)
 		}
@@ -158,7 +177,7 @@ func program(t *testing.T) string {
 func (g *gateway) start() {
 	t := g.lan.t
 	t.Helper()
-	g.cmd = exec.Command("ip", "netns", "exec", g.space, program(t), "run", "--config", g.file, "--data-dir", g.dir)
+	g.cmd = exec.Command("ip", "netns", "exec", g.space, edgeProgram(t), "run", "--config", g.file, "--data-dir", g.dir)
 	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, g.cmd.Start())
@@ -182,6 +201,6 @@ func (g *gateway) kill() {
 
 // status is what the agent says of itself, where it stands.
 func (g *gateway) status(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", g.space, program(g.lan.t), "status", "--data-dir", g.dir, "--json").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", g.space, edgeProgram(g.lan.t), "status", "--data-dir", g.dir, "--json").CombinedOutput()
 	return string(out), err
 }

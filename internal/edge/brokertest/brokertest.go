@@ -52,6 +52,9 @@ func (r *Recorder) Login(_ context.Context, client, user, password string) (edge
 // Came is of edge.Handler.
 func (r *Recorder) Came(*edge.Session) {}
 
+// Ready is of edge.Handler.
+func (r *Recorder) Ready() {}
+
 // Gone is of edge.Handler.
 func (r *Recorder) Gone(s *edge.Session) { r.Left <- s.ID }
 

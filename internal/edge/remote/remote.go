@@ -6,7 +6,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -35,7 +34,8 @@ type Broker struct {
 const (
 	opening   = 15 * time.Second
 	keepAlive = 30 * time.Second
-	quiesce   = 250 // ms
+	patience  = 2 * time.Second // of a start
+	quiesce   = 250             // ms
 )
 
 // New makes a Broker. It connects when it starts.
@@ -54,7 +54,8 @@ func New(cfg Config) (*Broker, error) {
 	password, _ := u.User.Password()
 	o := paho.NewClientOptions().AddBroker(server.String()).SetClientID("hanshu-" + uuid.NewString()).
 		SetUsername(u.User.Username()).SetPassword(password).SetCleanSession(true).SetKeepAlive(keepAlive).SetConnectTimeout(opening).
-		SetAutoReconnect(true).SetMaxReconnectInterval(10 * time.Second).SetOrderMatters(true)
+		SetAutoReconnect(true).SetMaxReconnectInterval(10 * time.Second).SetOrderMatters(true).
+		SetConnectRetry(true).SetConnectRetryInterval(time.Second)
 	o.SetOnConnectHandler(b.connected)
 	o.SetConnectionLostHandler(func(_ paho.Client, err error) {
 		cfg.Log.Warn("the connection to the broker of gateways is lost; it is made anew", "err", err)
@@ -77,7 +78,10 @@ func (b *Broker) connected(c paho.Client) {
 	token := c.SubscribeMultiple(filters(), b.message)
 	if !token.WaitTimeout(opening) || token.Error() != nil {
 		b.cfg.Log.Error("subscribe at the broker of gateways", "err", token.Error())
+		return
 	}
+	b.cfg.Log.Info("connected to the broker of gateways")
+	b.cfg.Handler.Ready()
 }
 
 func (b *Broker) message(_ paho.Client, m paho.Message) {
@@ -90,16 +94,19 @@ func (b *Broker) message(_ paho.Client, m paho.Message) {
 	}
 }
 
-// Start is of lifecycle.Service. A broker that cannot be reached now is an error.
+// Start is of lifecycle.Service. A broker that cannot be reached now is tried again: the server has other things to do, and is what
+// writes the broker's accounts.
 func (b *Broker) Start(ctx context.Context) error {
 	token := b.client.Connect()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case <-token.Done():
+		return token.Error()
+	case <-timer.C:
+		b.cfg.Log.Warn("the broker of gateways cannot be reached, or does not know this server; it is tried again")
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-	if err := token.Error(); err != nil {
-		return fmt.Errorf("connect to the broker of gateways: %w", err)
 	}
 	return nil
 }

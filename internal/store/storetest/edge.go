@@ -54,6 +54,10 @@ func testGateways(t *testing.T, url string) {
 	require.Len(t, all, 1)
 	require.True(t, all[0].PreRegister)
 
+	names, err := db.ProductSNs(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"p1"}, names)
+
 	g := edgeGateway(t, db, "p1", "g1")
 	code(t, faas.CodeExists, "gateway", db.CreateGateway(ctx, g))
 	code(t, faas.CodeNotFound, "product", db.CreateGateway(ctx, &faas.Gateway{GatewayID: faas.GatewayID{Product: "p1", SN: "g"}, Project: "q"}))
