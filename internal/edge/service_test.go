@@ -113,13 +113,13 @@ func (c *cloud) start(t testing.TB) {
 	c.broker, err = mochi.New(mochi.Config{Listener: l, Handler: c.Service, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	c.Use(c.broker)
-	require.NoError(t, c.Service.Start(t.Context()))
+	require.NoError(t, c.Start(t.Context()))
 	require.NoError(t, c.broker.Start(t.Context()))
 }
 
 func (c *cloud) stop(t testing.TB) {
 	t.Helper()
-	require.NoError(t, errors.Join(c.broker.Stop(context.Background()), c.Service.Stop(context.Background())))
+	require.NoError(t, errors.Join(c.broker.Stop(context.Background()), c.Stop(context.Background())))
 }
 
 // source is as app ties it.

@@ -59,10 +59,10 @@ func (b *routeRequest) route(project string) faas.MessageRoute {
 	topic := b.FilterTopic
 	if topic == "" && b.TopicSuffix != "" {
 		topic = strings.TrimPrefix(b.TopicSuffix, "/")
-		switch {
-		case b.FilterTopicType == "local":
+		switch b.FilterTopicType {
+		case "local":
 			topic = "/" + topic
-		case b.FilterTopicType == "sys":
+		case "sys":
 			topic = "/$system/" + b.ProductSN + "/" + b.DeviceSN + "/" + topic
 		default:
 			topic = "/" + b.ProductSN + "/" + b.DeviceSN + "/" + topic
