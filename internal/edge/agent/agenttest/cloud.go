@@ -374,6 +374,9 @@ func (c *Cloud) Hellos() int {
 	return len(c.hellos)
 }
 
+// Sessions is Hellos for a look of Await.
+func (c *Cloud) Sessions() int { return len(c.hellos) }
+
 // Forget forgets all reports and messages.
 func (c *Cloud) Forget() {
 	c.mu.Lock()
