@@ -31,6 +31,7 @@ type options struct {
 	only      string
 	json      string
 	fresh     bool // fresh functions only
+	sessions  int  // of gateways
 }
 
 // bench is one run.
@@ -49,6 +50,7 @@ type bench struct {
 
 	executables *executables // nil before they are measured
 	web         *web         // alike
+	fleet       *fleet       // alike
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -68,9 +70,10 @@ const (
 	partQueue  = "queue"
 	partTimers = "timers"
 	partJobs   = "jobs"
+	partEdge   = "edge"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -106,6 +109,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureTimers(ctx)
 	case partJobs:
 		return b, b.measureJobs(ctx)
+	case partEdge:
+		return b, b.measureFleet(ctx)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)
@@ -163,7 +168,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs} {
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFleet} {
 		if err := measure(ctx); err != nil {
 			return nil, err
 		}

@@ -46,6 +46,8 @@ func (b *bench) lines() []row {
 		return b.timers.rows()
 	case partJobs:
 		return b.jobs.rows()
+	case partEdge:
+		return b.fleet.rows()
 	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
@@ -68,7 +70,7 @@ func (b *bench) lines() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows())
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.fleet.rows())
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.

@@ -172,7 +172,7 @@ func (c *Client) authorise(ctx context.Context, req *http.Request, body []byte) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Until(c.token.ExpiresAt) < time.Minute {
-		token, err := c.Token(ctx)
+		token, err := c.login(ctx, "")
 		if err != nil {
 			return err
 		}

@@ -252,7 +252,7 @@ func TestPassword(t *testing.T) {
 	}
 	require.Equal(t, "POST /v3/auth/tokens?nocatalog=true", login.method+" "+login.uri)
 	require.JSONEq(t, `{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":"u","password":"pw","domain":{"name":"d"}}}},
-		"scope":{"project":{"id":"p1"}}}}`, login.body)
+		"scope":{"domain":{"name":"d"}}}}`, login.body, "all that the user may do, not one project")
 	require.Empty(t, login.header.Get("Authorization"))
 	require.Equal(t, "tok", two.header.Get("X-Auth-Token"))
 

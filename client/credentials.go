@@ -61,7 +61,10 @@ type Token struct {
 
 // Token asks for one with user and password (FunctionGraph reference, section 7.1), for the project where it is set. Every
 // call asks anew.
-func (c *Client) Token(ctx context.Context) (*Token, error) {
+func (c *Client) Token(ctx context.Context) (*Token, error) { return c.login(ctx, c.cfg.ProjectID) }
+
+// login asks for a token for a project, or with "" for all that the user may do.
+func (c *Client) login(ctx context.Context, project string) (*Token, error) {
 	if c.cfg.User == "" || c.cfg.Password == "" {
 		return nil, fmt.Errorf("a token is given for a user and a password; there is only an access key for %s", c.cfg.Endpoint)
 	}
@@ -81,18 +84,19 @@ func (c *Client) Token(ctx context.Context) (*Token, error) {
 					} `json:"user"`
 				} `json:"password"`
 			} `json:"identity"`
-			Scope *struct {
-				Project named `json:"project"`
-			} `json:"scope,omitempty"`
+			Scope struct {
+				Project *named `json:"project,omitempty"`
+				Domain  *named `json:"domain,omitempty"`
+			} `json:"scope"`
 		} `json:"auth"`
 	}
 	id := &body.Auth.Identity
 	id.Methods = []string{"password"}
 	id.Password.User.Name, id.Password.User.Password, id.Password.User.Domain.Name = c.cfg.User, c.cfg.Password, c.cfg.Domain
-	if c.cfg.ProjectID != "" {
-		body.Auth.Scope = &struct {
-			Project named `json:"project"`
-		}{named{ID: c.cfg.ProjectID}}
+	if project != "" {
+		body.Auth.Scope.Project = &named{ID: project}
+	} else {
+		body.Auth.Scope.Domain = &named{Name: c.cfg.Domain}
 	}
 	text, err := json.Marshal(body)
 	if err != nil {

@@ -42,6 +42,7 @@ func newRootCommand(c *cli) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: "functions", Title: "Functions:"},
 		&cobra.Group{ID: "server", Title: "Server:"},
+		&cobra.Group{ID: "people", Title: "Who may do what:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, command := range commands {
@@ -52,6 +53,7 @@ func newRootCommand(c *cli) *cobra.Command {
 	add("functions", newNewCommand(c), newDeployCommand(c), newInvokeCommand(c), newListCommand(c), newShowCommand(c),
 		newLogsCommand(c), newRunsCommand(c), newQueueCommand(c), newDeleteCommand(c), newTriggerCommand(c), newGatewayCommand(c))
 	add("server", newServeCommand(c), newLoginCommand(c), newLogoutCommand(c), newTokenCommand(c), newRuntimesCommand(c), newDoctorCommand(c))
+	add("people", newProjectCommand(c), newUserCommand(c), newKeyCommand(c), newAgencyCommand(c), newAuditCommand(c))
 	add("", newVersionCommand(c), newExitCodesTopic())
 	refuseUnknownTopics(root)
 	return root

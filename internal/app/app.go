@@ -19,6 +19,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/api/iam"
 	"github.com/hanshu-faas/hanshu/internal/api/minapp"
 	"github.com/hanshu-faas/hanshu/internal/api/uiot"
+	"github.com/hanshu-faas/hanshu/internal/audit"
 	"github.com/hanshu-faas/hanshu/internal/auth"
 	"github.com/hanshu-faas/hanshu/internal/blob"
 	"github.com/hanshu-faas/hanshu/internal/config"
@@ -44,6 +45,8 @@ var (
 	_ control.FunctionStore = (*store.DB)(nil)
 	_ auth.Store            = (*store.DB)(nil)
 	_ auth.ClientStore      = (*store.DB)(nil)
+	_ auth.Registry         = (*store.DB)(nil)
+	_ audit.Store           = (*store.DB)(nil)
 	_ invoke.Functions      = (*store.DB)(nil)
 	_ control.PackageStore  = (*blob.Disk)(nil)
 	_ pool.Folders          = (*blob.Cache)(nil)
@@ -124,7 +127,7 @@ func (s *Server) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	identities, err := auth.New(auth.Config{Store: db, Clients: db, Sealer: sealer, Dev: s.cfg.Dev})
+	identities, err := auth.New(auth.Config{Store: db, Clients: db, Registry: db, Sealer: sealer, Dev: s.cfg.Dev})
 	if err != nil {
 		return err
 	}
@@ -173,7 +176,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	instances := pool.New(pool.Config{
 		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records), Peer: asked,
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
 		Log: s.log, Metrics: counters,
 	})
 	afar, err := s.newGateways(db, blobs, sealer, functions, counters)
@@ -196,14 +199,15 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		return err
 	}
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, afar.service}, instances
-	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: s.log, NotFound: notFound},
+	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
+	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
 			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
-		iam.New(iam.Config{Identities: identities, Region: s.cfg.Region}),
+		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		uiot.New(uiot.Config{Functions: functions, Placed: afar.placed, Gateways: afar.service, Packages: blobs, Access: identities, Logins: identities,
 			Links: afar.links, Domain: auth.OwnerDomain, Runtime: newestPython(catalogue)}).Face(),
-		admin.New(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), afar)),
+		admin.New(withPeople(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), afar), identities, trail)),
 	)
 	if err != nil {
 		return err
@@ -214,6 +218,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.failed = front.failed
 	s.services = []lifecycle.Named{
 		{Name: "records", Service: records},
+		{Name: "audit log", Service: trail},
 		{Name: "records of calls", Service: ledger},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},

@@ -177,8 +177,8 @@ func TestCan(t *testing.T) {
 	second := faas.Project{ID: newID(), DomainID: w.owner.DomainID, Name: "second"}
 	require.NoError(t, w.store.CreateProject(t.Context(), alien))
 	require.NoError(t, w.store.CreateProject(t.Context(), second))
-	wide := faas.Principal{DomainID: w.owner.DomainID}
-	narrow := faas.Principal{DomainID: w.owner.DomainID, ProjectID: second.ID}
+	wide := faas.Principal{UserID: w.owner.UserID, DomainID: w.owner.DomainID}
+	narrow := faas.Principal{UserID: w.owner.UserID, DomainID: w.owner.DomainID, ProjectID: second.ID}
 	for _, c := range []struct {
 		name    string
 		who     faas.Principal

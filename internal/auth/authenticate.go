@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -14,6 +15,8 @@ const (
 	headerToken   = "X-Auth-Token"
 	headerProject = "X-Project-Id"
 	headerDomain  = "X-Domain-Id"
+	// headerSecurity comes with signatures by temporary keys (FunctionGraph reference, section 7.2).
+	headerSecurity = "X-Security-Token"
 )
 
 // refuse is the failure of a proof, in the words of the FunctionGraph reference, section 6.
@@ -114,7 +117,7 @@ func (a *Auth) bySignature(r *http.Request, read func() ([]byte, error), header 
 	if a.badKeys.locked(s.access, now) {
 		return faas.Principal{}, refuse(fail + ", the access key is locked for 5 minutes after 5 wrong signatures")
 	}
-	k, err := a.key(r.Context(), s.access)
+	k, err := a.keyOf(r, s.access)
 	if err != nil {
 		return faas.Principal{}, gone(err, fail)
 	}
@@ -130,27 +133,40 @@ func (a *Auth) bySignature(r *http.Request, read func() ([]byte, error), header 
 	return k.principal, nil
 }
 
-// key finds an access key with its secret open. Error: CodeNotFound.
+// keyOf finds the key of a request: a temporary one comes in the security token beside it.
+func (a *Auth) keyOf(r *http.Request, access string) (keyEntry, error) {
+	text := r.Header.Get(headerSecurity)
+	if text == "" {
+		return a.key(r.Context(), access)
+	}
+	s, err := a.session(r.Context(), text)
+	if err == nil && s.access != access {
+		err = faas.NotFound("access_key", access)
+	}
+	return s.keyEntry, err
+}
+
+// key finds an access key with its secret open. Error: CodeNotFound, also for one that is disabled or has expired.
 func (a *Auth) key(ctx context.Context, id string) (keyEntry, error) {
 	now := a.now()
-	if e, ok := a.keys.get(id, now); ok {
-		return e, nil
-	}
-	k, err := a.store.AccessKey(ctx, id)
-	if err != nil {
-		return keyEntry{}, err
-	}
-	u, d, err := a.person(ctx, k.UserID)
-	if err != nil {
-		return keyEntry{}, err
-	}
-	secret, err := a.sealer.Open(keyLabel(id), k.SealedSecret)
-	if err != nil {
-		return keyEntry{}, err
-	}
-	e := keyEntry{secret, faas.Principal{UserID: u.ID, UserName: u.Name, DomainID: d.ID, Domain: d.Name}}
-	a.keys.put(id, e, now, now.Add(fresh))
-	return e, nil
+	return a.keys.find(id, now, func() (e keyEntry, end time.Time, err error) {
+		k, err := a.store.AccessKey(ctx, id)
+		if err != nil {
+			return e, end, err
+		}
+		if end = now.Add(fresh); !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(end) {
+			end = k.ExpiresAt
+		}
+		if k.Disabled || !now.Before(end) {
+			return e, end, faas.NotFound("access_key", id)
+		}
+		u, d, err := a.person(ctx, k.UserID)
+		if err != nil {
+			return e, end, err
+		}
+		secret, err := a.sealer.Open(keyLabel(id), k.SealedSecret)
+		return keyEntry{secret, faas.Principal{UserID: u.ID, UserName: u.Name, DomainID: d.ID, Domain: d.Name}}, end, err
+	})
 }
 
 // fromOwnDesk tells whether a request was made on this machine by a program, not through a proxy and not by another site's page
@@ -186,14 +202,9 @@ func isLoopbackName(host string) bool {
 // ownerOf gives the owner, for dev mode.
 func (a *Auth) ownerOf(ctx context.Context) (faas.Principal, error) {
 	now := a.now()
-	if p, ok := a.owner.get(struct{}{}, now); ok {
-		return p, nil
-	}
-	d, u, err := findOwner(ctx, a.store)
-	if err != nil {
-		return faas.Principal{}, gone(err, "there is no owner yet")
-	}
-	p := faas.Principal{UserID: u.ID, UserName: u.Name, DomainID: d.ID, Domain: d.Name}
-	a.owner.put(struct{}{}, p, now, now.Add(fresh))
-	return p, nil
+	p, err := a.owner.find(struct{}{}, now, func() (faas.Principal, time.Time, error) {
+		d, u, err := findOwner(ctx, a.store)
+		return faas.Principal{UserID: u.ID, UserName: u.Name, DomainID: d.ID, Domain: d.Name}, now.Add(fresh), err
+	})
+	return p, gone(err, "there is no owner yet")
 }

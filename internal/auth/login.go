@@ -46,6 +46,9 @@ func (a *Auth) Login(ctx context.Context, proof Proof, scope Scope, source strin
 		if err != nil {
 			return Token{}, err
 		}
+		if e.principal.Agency {
+			return Token{}, faas.Errorf(faas.CodeForbidden, "auth", noRight)
+		}
 		t.Methods, t.ExpiresAt, t.User, t.Domain = []string{"token"}, e.token.ExpiresAt, e.token.User, e.token.Domain
 		if e.token.Project.ID != "" && scope == (Scope{}) {
 			scope.ProjectID = e.token.Project.ID
@@ -59,10 +62,10 @@ func (a *Auth) Login(ctx context.Context, proof Proof, scope Scope, source strin
 		return Token{}, faas.Errorf(faas.CodeInvalid, "auth", "a user with a password and a domain, or a token, is needed")
 	}
 	var err error
-	if t.Project, err = a.choose(ctx, t.Domain, scope); err != nil {
+	if t.Project, err = a.choose(ctx, t.User.ID, t.Domain, scope); err != nil {
 		return Token{}, err
 	}
-	return a.issue(t)
+	return a.issue(t, "")
 }
 
 // byPassword checks a password. A user who does not exist takes the same time and gives the same answer.
@@ -83,7 +86,7 @@ func (a *Auth) byPassword(ctx context.Context, proof Proof, source string) (faas
 	if err != nil {
 		return faas.User{}, faas.Domain{}, err
 	}
-	if !ok {
+	if !ok || u.Disabled {
 		a.badUsers.failed(name, now)
 		return faas.User{}, faas.Domain{}, faas.Errorf(faas.CodeUnauthenticated, "", wrongPassword)
 	}
@@ -94,7 +97,12 @@ func (a *Auth) byPassword(ctx context.Context, proof Proof, source string) (faas
 // find looks a user up; the zero User with CodeNotFound when there is none.
 func (a *Auth) find(ctx context.Context, proof Proof) (faas.User, faas.Domain, error) {
 	if proof.UserID != "" {
-		return a.person(ctx, proof.UserID)
+		u, err := a.store.UserByID(ctx, proof.UserID)
+		if err != nil {
+			return faas.User{}, faas.Domain{}, err
+		}
+		d, err := a.store.DomainByID(ctx, u.DomainID)
+		return u, d, err
 	}
 	var d faas.Domain
 	var err error
@@ -110,31 +118,28 @@ func (a *Auth) find(ctx context.Context, proof Proof) (faas.User, faas.Domain, e
 	return u, d, err
 }
 
-// choose finds the project of a scope; the zero Project for the domain. Error: CodeForbidden.
-func (a *Auth) choose(ctx context.Context, d faas.Domain, s Scope) (faas.Project, error) {
+// choose finds the project of a scope in which the holder has a role; the zero Project for the domain. Error: CodeForbidden.
+func (a *Auth) choose(ctx context.Context, holderID string, d faas.Domain, s Scope) (faas.Project, error) {
 	no := faas.Errorf(faas.CodeForbidden, "scope", noRight)
 	if s.DomainID != "" && s.DomainID != d.ID || s.DomainName != "" && s.DomainName != d.Name {
 		return faas.Project{}, no
 	}
-	if s.ProjectID != "" {
-		p, err := a.store.ProjectByID(ctx, s.ProjectID)
-		switch {
-		case faas.CodeOf(err) == faas.CodeNotFound:
-			return faas.Project{}, no
-		case err != nil:
-			return faas.Project{}, err
-		case p.DomainID != d.ID || s.ProjectName != "" && s.ProjectName != p.Name:
-			return faas.Project{}, no
-		}
-		return p, nil
-	}
-	if s.ProjectName == "" && s != (Scope{}) {
+	if s.ProjectID == "" && s.ProjectName == "" && s != (Scope{}) {
 		return faas.Project{}, nil
 	}
-	found, err := a.store.Projects(ctx, d.ID, s.ProjectName)
-	switch {
-	case err != nil:
+	found, err := a.projectsOf(ctx, holderID, d.ID, s.ProjectName)
+	if err != nil {
 		return faas.Project{}, err
+	}
+	if s.ProjectID != "" {
+		for _, p := range found {
+			if p.ID == s.ProjectID {
+				return p, nil
+			}
+		}
+		return faas.Project{}, no
+	}
+	switch {
 	case len(found) == 1:
 		return found[0], nil
 	case s.ProjectName != "":

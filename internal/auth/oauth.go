@@ -186,7 +186,8 @@ func grantIn(r *http.Request) (kind faas.GrantKind, text string, ok bool) {
 	return "", "", false
 }
 
-// byGrant proves an access or user token. The principal is its user in the project of its client. Error: CodeUnauthenticated.
+// byGrant proves an access or user token. The principal is its user in the project of its client, where it may do no more than a
+// developer, or with a user token than an invoker, whatever roles the user has. Error: CodeUnauthenticated.
 func (a *Auth) byGrant(ctx context.Context, kind faas.GrantKind, text string) (faas.Principal, error) {
 	const fail = "the token is wrong or has expired"
 	if a.clients == nil || len(text) > 256 {
@@ -215,5 +216,9 @@ func (a *Auth) byGrant(ctx context.Context, kind faas.GrantKind, text string) (f
 	if d.ID != project.DomainID {
 		return faas.Principal{}, refuse(fail)
 	}
-	return faas.Principal{UserID: u.ID, UserName: u.Name, DomainID: d.ID, Domain: d.Name, ProjectID: project.ID, Project: project.Name}, nil
+	p := faas.Principal{UserID: u.ID, UserName: u.Name, DomainID: d.ID, Domain: d.Name, ProjectID: project.ID, Project: project.Name, AtMost: faas.RoleDeveloper}
+	if kind == faas.GrantUser {
+		p.AtMost = faas.RoleInvoker // people who use an application call its functions
+	}
+	return p, nil
 }

@@ -23,7 +23,9 @@ type office struct {
 	clock      time.Time
 }
 
-func newOffice(t *testing.T) *office {
+func newOffice(t *testing.T) *office { return newOfficeFor(t) }
+
+func newOfficeFor(t testing.TB) *office {
 	t.Helper()
 	dir := t.TempDir()
 	o := &office{clock: time.Date(2026, 11, 21, 3, 13, 8, 0, time.UTC)}
@@ -37,7 +39,7 @@ func newOffice(t *testing.T) *office {
 	require.NoError(t, err)
 	o.id, o.secret, err = auth.EnsureClient(t.Context(), o.db, o.db, o.owner.ProjectID)
 	require.NoError(t, err)
-	o.Auth, err = auth.New(auth.Config{Store: o.db, Clients: o.db, Sealer: o.sealer, Now: func() time.Time { return o.clock }})
+	o.Auth, err = auth.New(auth.Config{Store: o.db, Clients: o.db, Registry: o.db, Sealer: o.sealer, Now: func() time.Time { return o.clock }})
 	require.NoError(t, err)
 	return o
 }
@@ -81,7 +83,7 @@ func TestClientLogsIn(t *testing.T) {
 	who, ok := o.enters(t, "Bearer "+p.Access)
 	require.True(t, ok)
 	require.Equal(t, faas.Principal{UserID: o.owner.UserID, UserName: "admin", DomainID: o.owner.DomainID, Domain: "hanshu",
-		ProjectID: o.owner.ProjectID, Project: "local"}, who)
+		ProjectID: o.owner.ProjectID, Project: "local", AtMost: faas.RoleDeveloper}, who)
 	for _, header := range []string{"Bearer " + p.Refresh, "Hydrogen-r1 " + p.Access, "Bearer ", "Bearer x"} {
 		_, ok := o.enters(t, header)
 		require.False(t, ok, header)

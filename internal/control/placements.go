@@ -19,9 +19,9 @@ import (
 
 // PlacementStore keeps what is bound to gateways.
 type PlacementStore interface {
-	Bind(ctx context.Context, b faas.Binding, most int) error
-	Unbind(ctx context.Context, b faas.Binding) error
-	Bindings(ctx context.Context, f faas.BindingFilter) ([]faas.Binding, error)
+	Bind(ctx context.Context, b faas.GatewayBinding, most int) error
+	Unbind(ctx context.Context, b faas.GatewayBinding) error
+	GatewayBindings(ctx context.Context, f faas.BindingFilter) ([]faas.GatewayBinding, error)
 	SetGatewaySetting(ctx context.Context, key faas.FunctionKey, id faas.GatewayID, s faas.GatewaySetting) error
 	GatewaySettings(ctx context.Context, f faas.BindingFilter) (map[string]map[string]faas.GatewaySetting, error)
 	PutMessageRoute(ctx context.Context, r *faas.MessageRoute, most int) error
@@ -35,8 +35,8 @@ type PlacementStore interface {
 
 // Placed is a function in a place, as it shall be there.
 type Placed struct {
-	Function *faas.Function // Latest
-	Binding  faas.Binding   // the gateway's own where there is one, or else its product's
+	Function *faas.Function      // Latest
+	Binding  faas.GatewayBinding // the gateway's own where there is one, or else its product's
 	// Setting is the gateway's own, or else its product's; nil where neither has one.
 	Setting *faas.GatewaySetting
 	Status  OnlineStatus
@@ -81,7 +81,7 @@ func (g *Gateways) Bind(ctx context.Context, project string, urn faas.URN, id fa
 	}
 	key := f.Key()
 	key.Version = ""
-	if err := g.cfg.Store.Bind(ctx, faas.Binding{Function: key, GatewayID: id, BoundAt: g.now()}, faas.MaxGatewayFunctions); err != nil {
+	if err := g.cfg.Store.Bind(ctx, faas.GatewayBinding{Function: key, GatewayID: id, BoundAt: g.now()}, faas.MaxGatewayFunctions); err != nil {
 		return err
 	}
 	g.cfg.Changes.GatewayChanged(id)
@@ -100,9 +100,9 @@ func (g *Gateways) Unbind(ctx context.Context, project string, urn faas.URN, id 
 	}
 	key := f.Key()
 	key.Version = ""
-	err = g.cfg.Store.Unbind(ctx, faas.Binding{Function: key, GatewayID: id})
+	err = g.cfg.Store.Unbind(ctx, faas.GatewayBinding{Function: key, GatewayID: id})
 	if faas.CodeOf(err) == faas.CodeNotFound && id.SN != "" {
-		above, listErr := g.cfg.Store.Bindings(ctx, faas.BindingFilter{Project: project, Package: f.Package, Name: f.Name, Product: id.Product, SN: id.SN})
+		above, listErr := g.cfg.Store.GatewayBindings(ctx, faas.BindingFilter{Project: project, Package: f.Package, Name: f.Name, Product: id.Product, SN: id.SN})
 		if listErr == nil && len(above) > 0 {
 			return faas.Errorf(faas.CodeConflict, "binding", "function %q is on gateway %q since it is bound to product %q; unbind it there", f.Name, id.SN, id.Product)
 		}
@@ -174,11 +174,11 @@ func (g *Gateways) On(ctx context.Context, project string, id faas.GatewayID) ([
 		}
 		return g.OnGateway(ctx, &one)
 	}
-	bindings, err := g.cfg.Store.Bindings(ctx, faas.BindingFilter{Project: project, Product: id.Product})
+	bindings, err := g.cfg.Store.GatewayBindings(ctx, faas.BindingFilter{Project: project, Product: id.Product})
 	if err != nil {
 		return nil, err
 	}
-	whole := slices.DeleteFunc(bindings, func(b faas.Binding) bool { return b.SN != "" })
+	whole := slices.DeleteFunc(bindings, func(b faas.GatewayBinding) bool { return b.SN != "" })
 	members, _, err := g.cfg.Store.Gateways(ctx, faas.GatewayFilter{Project: project, Product: id.Product})
 	if err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (g *Gateways) On(ctx context.Context, project string, id faas.GatewayID) ([
 
 // Bound lists all bindings of a project, each function once in each place.
 func (g *Gateways) Bound(ctx context.Context, project string) ([]Placed, error) {
-	bindings, err := g.cfg.Store.Bindings(ctx, faas.BindingFilter{Project: project})
+	bindings, err := g.cfg.Store.GatewayBindings(ctx, faas.BindingFilter{Project: project})
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (g *Gateways) Bound(ctx context.Context, project string) ([]Placed, error) 
 	return all, nil
 }
 
-func (g *Gateways) placed(ctx context.Context, b faas.Binding) (Placed, error) {
+func (g *Gateways) placed(ctx context.Context, b faas.GatewayBinding) (Placed, error) {
 	f, err := g.cfg.Functions.Get(ctx, b.Function.Project, faas.URN{Package: b.Function.Package, Name: b.Function.Name})
 	return Placed{Function: f, Binding: b}, err
 }
@@ -225,7 +225,7 @@ func (g *Gateways) placed(ctx context.Context, b faas.Binding) (Placed, error) {
 // OnGateway lists what shall be on a gateway that is at hand.
 func (g *Gateways) OnGateway(ctx context.Context, one *faas.Gateway) ([]Placed, error) {
 	filter := faas.BindingFilter{Project: one.Project, Product: one.Product, SN: one.SN}
-	bindings, err := g.cfg.Store.Bindings(ctx, filter)
+	bindings, err := g.cfg.Store.GatewayBindings(ctx, filter)
 	if err != nil || len(bindings) == 0 {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (g *Gateways) OnGateway(ctx context.Context, one *faas.Gateway) ([]Placed, 
 }
 
 // statusOf is the best that one of the gateways of a binding can say.
-func statusOf(b faas.Binding, members []faas.Gateway) OnlineStatus {
+func statusOf(b faas.GatewayBinding, members []faas.Gateway) OnlineStatus {
 	status := Unreported
 	for i := range members {
 		one := &members[i]
@@ -286,7 +286,7 @@ func (g *Gateways) GatewaysOf(ctx context.Context, project string, urn faas.URN)
 	if err != nil {
 		return nil, err
 	}
-	bindings, err := g.cfg.Store.Bindings(ctx, faas.BindingFilter{Project: project, Package: f.Package, Name: f.Name})
+	bindings, err := g.cfg.Store.GatewayBindings(ctx, faas.BindingFilter{Project: project, Package: f.Package, Name: f.Name})
 	if err != nil || len(bindings) == 0 {
 		return nil, err
 	}
@@ -295,7 +295,7 @@ func (g *Gateways) GatewaysOf(ctx context.Context, project string, urn faas.URN)
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(one faas.Gateway) bool {
-		return !slices.ContainsFunc(bindings, func(b faas.Binding) bool { return b.Product == one.Product && (b.SN == "" || b.SN == one.SN) })
+		return !slices.ContainsFunc(bindings, func(b faas.GatewayBinding) bool { return b.Product == one.Product && (b.SN == "" || b.SN == one.SN) })
 	}), nil
 }
 

@@ -46,6 +46,7 @@ type Settings struct {
 	Generation    *string
 	Role          *string
 	AppRole       *string
+	AuthInHeader  *bool
 	EnterpriseID  *string
 	Dependencies  *[]string
 	Image         *faas.Image // of faas.RuntimeImage only; one without Ref takes it away
@@ -90,6 +91,7 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.Generation, set.Generation)
 	assign(&spec.Role, set.Role)
 	assign(&spec.AppRole, set.AppRole)
+	assign(&spec.AuthInHeader, set.AuthInHeader)
 	assign(&spec.EnterpriseID, set.EnterpriseID)
 	if err := setSeconds(&spec.Timeout, set.TimeoutSec, "timeout", faas.MinTimeout, faas.MaxTimeout); err != nil {
 		return err

@@ -124,7 +124,7 @@ func (s *Service) syncSome(ctx context.Context) bool {
 
 func (s *Service) findTouched(ctx context.Context, touched map[faas.FunctionKey]struct{}) error {
 	for key := range touched {
-		bindings, err := s.cfg.Store.Bindings(ctx, faas.BindingFilter{Project: key.Project, Package: key.Package, Name: key.Name})
+		bindings, err := s.cfg.Store.GatewayBindings(ctx, faas.BindingFilter{Project: key.Project, Package: key.Package, Name: key.Name})
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ type Handler interface {
 // Store keeps what gateways are and have said; see control.GatewayStore for the rest of it.
 type Store interface {
 	Gateway(ctx context.Context, id faas.GatewayID) (faas.Gateway, error)
-	Bindings(ctx context.Context, f faas.BindingFilter) ([]faas.Binding, error)
+	GatewayBindings(ctx context.Context, f faas.BindingFilter) ([]faas.GatewayBinding, error)
 	MarkGateways(ctx context.Context, marks []faas.GatewayMark) error
 	GatewaysGone(ctx context.Context, before, now time.Time) error
 	SetDesired(ctx context.Context, all []faas.Desired, now time.Time) ([]faas.DesiredVersion, error)

@@ -17,6 +17,18 @@ type Backend interface {
 	Header() map[string]string
 }
 
+// CredentialHeader is what a function which serves HTTP finds beside CallHeader where its owner wants so: the credentials of its
+// agency (FunctionGraph reference 5.5, enable_auth_in_header).
+func CredentialHeader(c Credentials) map[string]string {
+	if c.AuthToken == "" {
+		return nil
+	}
+	return map[string]string{
+		"X-Cff-Auth-Token": c.AuthToken, "X-Cff-Security-Access-Key": c.AccessKey, "X-Cff-Security-Secret-Key": c.SecretKey,
+		"X-Cff-Security-Token": c.SecurityToken,
+	}
+}
+
 // CallHeader is the header, by canonical name, that tells a function which serves HTTP about a call (FunctionGraph reference
 // 5.5). Every request has it, whether it came as an event or through a gateway.
 func CallHeader(region, project, pkg, name, version string, memoryMB, timeoutSec int, requestID string) map[string]string {

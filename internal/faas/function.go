@@ -57,8 +57,9 @@ type Spec struct {
 	ReservedIdle  bool // reserved instances may be frozen between calls
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
-	Role          string // agency the function acts as; "" for none
-	AppRole       string
+	Role          string // agency of the function; "" for none
+	AppRole       string // agency that it acts as while it runs; "" for Role
+	AuthInHeader  bool   // one that serves HTTP finds its agency's credentials in each request
 	EnterpriseID  string
 	Dependencies  []string // ids of dependency versions, in order
 	Image         *Image   // of RuntimeImage, and nil of every other
@@ -66,6 +67,14 @@ type Spec struct {
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string
+}
+
+// Agency is the name of the agency that the function acts as; "" for none.
+func (s *Spec) Agency() string {
+	if s.AppRole != "" {
+		return s.AppRole
+	}
+	return s.Role
 }
 
 // The ways of calling a handler.

@@ -119,8 +119,8 @@ type GatewayFilter struct {
 	Limit   int // 0 for all
 }
 
-// Binding says that a function shall be on a gateway, or on all of a product.
-type Binding struct {
+// GatewayBinding says that a function shall be on a gateway, or on all of a product.
+type GatewayBinding struct {
 	Function FunctionKey // Version is ""
 	GatewayID
 	// SN is "" for a binding to the whole product.

@@ -20,9 +20,12 @@ type Route struct {
 	Method    string
 	Path      string // ServeMux pattern path, e.g. /v2/{project_id}/fgs/functions/{function_urn}/config
 	Operation string // the dialect's name of it, e.g. "ShowFunctionConfig"
-	Open      bool   // no credentials needed; every such route is listed by name in test/archtest
-	MaxBody   int64  // bytes; 0 means DefaultMaxBody
-	Handle    Handler
+	// Action is what the caller must have the right to do; "" for ActionRead with GET and HEAD, and else ActionWrite. Every route
+	// and its action is listed in test/archtest.
+	Action  faas.Action
+	Open    bool  // no credentials needed; every such route is listed by name in test/archtest
+	MaxBody int64 // bytes; 0 means DefaultMaxBody
+	Handle  Handler
 }
 
 // DefaultMaxBody bounds the body of a route that names no bound: 1 MiB.
@@ -32,6 +35,9 @@ const DefaultMaxBody = 1 << 20
 type Face struct {
 	Name   string
 	Routes []Route
+	// Asks tells of a face in which handlers find out the project and ask whether the caller may work there, where none stands in the
+	// path.
+	Asks bool
 	// WriteError answers a failed request in the dialect's words. err is a *faas.Error, or a fault of ours whose text must not
 	// be shown.
 	WriteError func(w http.ResponseWriter, r *http.Request, err error)
@@ -53,6 +59,8 @@ type exchange struct {
 	principal faas.Principal
 	id        string
 	body      []byte
+	concerns  string    // for the audit log
+	failure   faas.Code // why the request was not granted
 }
 
 func (e *exchange) Value(key any) any {

@@ -1,6 +1,7 @@
 package httpkit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -21,6 +22,11 @@ import (
 type MuxConfig struct {
 	Authenticator Authenticator // asked on every route that is not Open
 	Log           *slog.Logger
+	// Permit refuses what a principal may not do, with CodeForbidden; project is that of the path, "" where none stands there. It is
+	// asked on every route that is not Open, before the body is read; nil for nobody.
+	Permit func(ctx context.Context, p faas.Principal, action faas.Action, project string) error
+	// Audit hears of every change and every refusal before it is answered; nil for nobody. It returns when the entry is kept.
+	Audit func(ctx context.Context, e faas.AuditEntry)
 
 	// NotFound answers what no route takes: status is 404, or 405 when the path exists with other methods (the Allow header
 	// is set already). nil for a plain JSON answer.
@@ -65,6 +71,7 @@ func NewMux(cfg MuxConfig, faces ...Face) (*Mux, error) {
 				return nil, fmt.Errorf("httpkit: route %s %s %q of face %s is incomplete", route.Operation, route.Method, route.Path, face.Name)
 			}
 			route.MaxBody = cmp.Or(route.MaxBody, DefaultMaxBody)
+			route.Action = cmp.Or(route.Action, defaultAction(route))
 			e := &endpoint{mux: m, face: face, route: route}
 			if err := m.handle(route.Method+" "+exactPath(route.Path), e); err != nil {
 				return nil, err
@@ -73,6 +80,17 @@ func NewMux(cfg MuxConfig, faces ...Face) (*Mux, error) {
 		}
 	}
 	return m, m.closeGaps()
+}
+
+// defaultAction is that of a route which names none. It errs on the safe side: who may only call functions may do neither.
+func defaultAction(r Route) faas.Action {
+	switch {
+	case r.Open:
+		return ""
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
+		return faas.ActionRead
+	}
+	return faas.ActionWrite
 }
 
 // closeGaps sends all that no route takes to fallback, ServeMux's own redirect from /x to /x/ included.
@@ -191,17 +209,22 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Context: r.Context(), id: uuid.NewString()}
 	r = r.WithContext(x)
 	rec := &recorder{ResponseWriter: w}
+	if e.mux.cfg.Audit != nil && e.route.changes() {
+		rec.held = new(bytes.Buffer) // until the change stands in the audit log
+	}
 	rec.Header()["X-Request-Id"] = []string{x.id}
 	defer func() {
 		e.mux.held.Add(-int64(cap(x.body)))
 		if p := recover(); p != nil {
 			e.panicked(rec, r, p)
 		}
+		e.finish(rec, r, x)
 		if e.mux.cfg.Observe != nil {
 			e.mux.cfg.Observe(e.face.Name, e.route.Operation, cmp.Or(rec.status, http.StatusOK), time.Since(start))
 		}
 	}()
 	if err := e.serve(rec, r, x); err != nil {
+		x.failure = faas.CodeOf(err)
 		e.fail(rec, r, err)
 	}
 }
@@ -219,6 +242,9 @@ func (e *endpoint) serve(w *recorder, r *http.Request, x *exchange) error {
 	if !e.route.Open {
 		var err error
 		if x.principal, err = e.mux.cfg.Authenticator.Authenticate(r, body); err != nil {
+			return err
+		}
+		if err = e.permit(r, x.principal); err != nil {
 			return err
 		}
 	}
@@ -259,26 +285,3 @@ func (e *endpoint) panicked(w *recorder, r *http.Request, p any) {
 	}
 	e.face.WriteError(w, r, errPanic)
 }
-
-// recorder remembers the status, 0 while nothing is written.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *recorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

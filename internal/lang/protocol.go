@@ -2,6 +2,7 @@ package lang
 
 import (
 	"encoding/json"
+	"maps"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -92,6 +93,16 @@ type CallExtra struct {
 	Source  string `json:"source,omitempty"`
 	LimitMS int64  `json:"limit_ms,omitempty"`
 	Origin  string `json:"origin,omitempty"` // a JSON object as text
+	// Credentials take the place of those in the load, for this call and all that follow; nil while those are good.
+	Credentials *Credentials `json:"credentials,omitempty"`
+}
+
+// Credentials are those of a function's agency, under the names that they have in the load.
+type Credentials struct {
+	AccessKey     string `json:"access_key"`
+	SecretKey     string `json:"secret_key"`
+	SecurityToken string `json:"security_token"`
+	AuthToken     string `json:"auth_token"`
 }
 
 // Load tells a worker which function it becomes. It is the only way secrets reach a sandbox.
@@ -128,11 +139,10 @@ type Load struct {
 	WorkingDir string   `json:"working_dir,omitempty"`
 	// Place tells a function of faas.ContractEdge where it is: a JSON object of product_sn, device_sn and config; nil for others.
 	Place json.RawMessage `json:"place,omitempty"`
-	// Credentials of the function's agency; empty without one.
-	AccessKey     string `json:"access_key"`
-	SecretKey     string `json:"secret_key"`
-	SecurityToken string `json:"security_token"`
-	AuthToken     string `json:"auth_token"`
+	// AuthInHeader has events that reach a function which serves HTTP carry its credentials, see faas.CredentialHeader.
+	AuthInHeader bool `json:"auth_in_header,omitempty"`
+	// Credentials of the function's agency; empty without one. They end, and are replaced by those of a CallExtra before.
+	Credentials
 }
 
 // Question is what a worker asks of the platform: to call another function of the same owner or, of faas.ContractEdge, what
@@ -158,7 +168,11 @@ type Failure struct {
 	Stack   []string `json:"stackTrace"`
 }
 
-// Header is what a request of a call carries for a function that serves HTTP: see faas.CallHeader.
+// Header is what a request of a call carries for a function that serves HTTP: see faas.CallHeader and faas.CredentialHeader.
 func (l Load) Header(requestID string) map[string]string {
-	return faas.CallHeader(l.Region, l.ProjectID, l.Package, l.Function, l.Version, l.MemoryMB, l.TimeoutSec, requestID)
+	h := faas.CallHeader(l.Region, l.ProjectID, l.Package, l.Function, l.Version, l.MemoryMB, l.TimeoutSec, requestID)
+	if l.AuthInHeader {
+		maps.Copy(h, faas.CredentialHeader(faas.Credentials{AccessKey: l.AccessKey, SecretKey: l.SecretKey, SecurityToken: l.SecurityToken, AuthToken: l.AuthToken}))
+	}
+	return h
 }

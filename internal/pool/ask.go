@@ -19,8 +19,8 @@ type Peer interface {
 const maxQuestions = 50
 
 // extraOf is what a call carries beside its event.
-func extraOf(f *faas.Function, c faas.Invocation) lang.CallExtra {
-	extra := lang.CallExtra{Alias: c.Alias}
+func (in *instance) extraOf(f *faas.Function, c faas.Invocation) lang.CallExtra {
+	extra := lang.CallExtra{Alias: c.Alias, Credentials: in.renewedCredentials(f)}
 	if f.Spec.Contract != faas.ContractContext {
 		extra.Source, extra.LimitMS, extra.Origin = c.Source, c.RunLimit(&f.Spec).Milliseconds(), c.Origin
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"strconv"
@@ -117,7 +118,11 @@ func (in *instance) endOverdue() {
 }
 
 func (in *instance) header(f *faas.Function, requestID string) map[string]string {
-	return faas.CallHeader(in.region, f.Project, f.Package, f.Name, f.Version, in.memoryMB, int(f.Spec.Timeout/time.Second), requestID)
+	h := faas.CallHeader(in.region, f.Project, f.Package, f.Name, f.Version, in.memoryMB, int(f.Spec.Timeout/time.Second), requestID)
+	if f.Spec.AuthInHeader {
+		maps.Copy(h, faas.CredentialHeader(in.credentials(f)))
+	}
+	return h
 }
 
 // goneSoon waits a little for the end that a broken connection may be the first sign of.

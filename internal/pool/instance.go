@@ -49,6 +49,7 @@ type instance struct {
 	compiled bool            // what was compiled ahead is shown at lang.CompiledRoot
 	image    *faas.ImageRoot // that it runs from; nil for one that runs a package
 	notice   string          // about the runtime; told with the first call
+	credit   credit
 	retired  sync.Once
 	ice      ice
 	pool     *Pool      // answers the questions of the worker
@@ -246,6 +247,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 		load.Place = g.pool.cfg.Place(f)
 	}
 	in.notice = g.notice()
+	load.Credentials, load.AuthInHeader = in.firstCredentials(f), f.Spec.AuthInHeader
 	_, err = in.conn.Write(lang.AppendLoad(nil, load))
 	var frame lang.Frame
 	if err == nil {
@@ -314,14 +316,14 @@ const maxFrame = faas.MaxResultBytes + 256<<10
 func (in *instance) call(f *faas.Function, c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
 	in.output.wake()
 	if in.shared != nil {
-		return in.shared.call(c, timeout)
+		return in.shared.call(f, c, timeout)
 	}
 	in.turn.Lock()
 	defer in.turn.Unlock()
 	in.seq++
 	begun := time.Now()
 	deadline := begun.Add(timeout)
-	in.frame = lang.AppendCall(in.frame[:0], in.seq, deadline, c.ID, extraOf(f, c), c.Event)
+	in.frame = lang.AppendCall(in.frame[:0], in.seq, deadline, c.ID, in.extraOf(f, c), c.Event)
 	_ = in.conn.SetDeadline(deadline)
 	err := in.write(in.frame)
 	if cap(in.frame) > 64<<10 {

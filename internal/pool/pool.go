@@ -73,6 +73,8 @@ type Config struct {
 
 	// Place is lang.Load.Place of a function. It may be nil: then there is none.
 	Place func(f *faas.Function) json.RawMessage
+	// Credentials gives functions what they work with as their agency. It may be nil: then they get none.
+	Credentials Credentials
 
 	// Peer answers what functions ask of the platform while a call of theirs runs. It may be nil: then they may not ask.
 	Peer Peer

@@ -171,11 +171,12 @@ func (s *shared) abandon(seq uint32) {
 }
 
 // call runs one call and says what became of the instance.
-func (s *shared) call(c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
+func (s *shared) call(f *faas.Function, c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
 	begun := time.Now()
 	deadline := begun.Add(timeout)
+	extra := lang.CallExtra{Alias: c.Alias, Credentials: s.in.renewedCredentials(f)}
 	seq, answer, err := s.ask(lang.FrameCall, deadline, func(dst []byte, seq uint32) []byte {
-		return lang.AppendCall(dst, seq, deadline, c.ID, lang.CallExtra{Alias: c.Alias}, c.Event)
+		return lang.AppendCall(dst, seq, deadline, c.ID, extra, c.Event)
 	})
 	res := &faas.Result{}
 	var state liveness

@@ -80,7 +80,8 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options = append(options, goose.WithDisableGlobalRegistry(true))
+	// Out of order: the changes of several parts may be released in another order than that of their numbers.
+	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true))
 	provider, err := goose.NewProvider(db.dialect.goose, db.write, files, options...)
 	if err != nil {
 		return err

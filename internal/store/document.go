@@ -39,6 +39,7 @@ type document struct {
 	Generation    string            `json:"generation,omitempty"`
 	Role          string            `json:"role,omitempty"`
 	AppRole       string            `json:"app_role,omitempty"`
+	AuthInHeader  bool              `json:"auth_in_header,omitempty"`
 	EnterpriseID  string            `json:"enterprise_id,omitempty"`
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
@@ -79,7 +80,7 @@ func encode(f *faas.Function) (string, error) {
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
 		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle,
-		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, EnterpriseID: s.EnterpriseID,
+		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		ImageLabel: f.ImageLabel, VersionDescription: f.VersionDescription, Pinned: f.Pinned,
@@ -105,7 +106,7 @@ func decode(text string, f *faas.Function) error {
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
 		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle,
-		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, EnterpriseID: d.EnterpriseID,
+		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

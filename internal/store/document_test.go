@@ -22,7 +22,7 @@ func TestDocumentGolden(t *testing.T) {
 			InitHandler: "index.init", InitTimeout: 5e9, StopHandler: "index.stop", StopTimeout: 7e9,
 			BeatHandler: "index.beat", Reserved: 2, ReservedIdle: true, UserData: `{"k":"v"}`, SealedData: []byte{1, 2, 255},
 			SealedKeys: []string{"password"}, MaxInstances: faas.Unlimited, RequestsPer: 10, DynamicMemory: true,
-			Generation: "v2", Role: "agency", AppRole: "app", EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
+			Generation: "v2", Role: "agency", AppRole: "app", AuthInHeader: true, EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
 			Carried: map[string]string{"domain_names": `"[]"`, "log_config": `{"group_id":"g"}`},
 			Image:   &faas.Image{Ref: "registry.example/app:v1", Command: []string{"/app"}, Args: []string{"-v"}, WorkingDir: "/srv", UID: 1, GID: 2},
 		},

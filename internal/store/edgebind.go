@@ -13,7 +13,7 @@ import (
 
 // Bind stores a binding; one that is there already keeps its time. Errors: CodeNotFound, field "function", "product" or
 // "gateway"; CodeQuota, field "gateway", for more than most functions in one place.
-func (db *DB) Bind(ctx context.Context, b faas.Binding, most int) error {
+func (db *DB) Bind(ctx context.Context, b faas.GatewayBinding, most int) error {
 	f := b.Function
 	return db.change(ctx, "bind function", func(tx *sql.Tx) error {
 		if err := placeOf(ctx, tx, f, b.GatewayID); err != nil {
@@ -55,7 +55,7 @@ func placeOf(ctx context.Context, tx *sql.Tx, f faas.FunctionKey, id faas.Gatewa
 
 // Unbind removes a binding with its setting. Settings that gateways have for a binding of their product go with it, but for those
 // of gateways that are bound themselves. Error: CodeNotFound, field "binding".
-func (db *DB) Unbind(ctx context.Context, b faas.Binding) error {
+func (db *DB) Unbind(ctx context.Context, b faas.GatewayBinding) error {
 	f := b.Function
 	if !storable(f.Project, f.Package, f.Name, b.Product, b.SN) {
 		return notBound(f.Name)
@@ -91,9 +91,9 @@ func unbound(ctx context.Context, tx *sql.Tx, key faas.FunctionKey) error {
 	return err
 }
 
-// Bindings lists bindings with their own settings, in the order of their making. A filter with a Product lists those of the product
+// GatewayBindings lists bindings with their own settings, in the order of their making. A filter with a Product lists those of the product
 // with those of its gateways; with an SN as well, those of the product and of that gateway.
-func (db *DB) Bindings(ctx context.Context, f faas.BindingFilter) ([]faas.Binding, error) {
+func (db *DB) GatewayBindings(ctx context.Context, f faas.BindingFilter) ([]faas.GatewayBinding, error) {
 	if !storable(f.Project, f.Package, f.Name, f.Product, f.SN) {
 		return nil, nil
 	}
@@ -104,9 +104,9 @@ func (db *DB) Bindings(ctx context.Context, f faas.BindingFilter) ([]faas.Bindin
 	if err != nil {
 		return nil, db.failed("list bindings", err)
 	}
-	var list []faas.Binding
+	var list []faas.GatewayBinding
 	err = each(rows, func() error {
-		var b faas.Binding
+		var b faas.GatewayBinding
 		var bound int64
 		var cron, config sql.NullString
 		var enable sql.NullInt64
@@ -172,7 +172,7 @@ func (db *DB) SetGatewaySetting(ctx context.Context, key faas.FunctionKey, id fa
 }
 
 // GatewaySettings gives the settings of places, by function name and then by SN ("" for the product's own). The filter works as in
-// Bindings; it must name a project and a product.
+// GatewayBindings; it must name a project and a product.
 func (db *DB) GatewaySettings(ctx context.Context, f faas.BindingFilter) (map[string]map[string]faas.GatewaySetting, error) {
 	if !storable(f.Project, f.Package, f.Name, f.Product, f.SN) {
 		return nil, nil

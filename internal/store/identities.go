@@ -13,8 +13,8 @@ import (
 // Identities refer to each other: a project and a user to their domain, a key to its user. Adding one whose parent is
 // missing is CodeNotFound with the parent's kind as field; one whose id or name is taken is CodeExists with its own.
 
-// CreateOwner stores the first domain, project, user and key of a fresh server in one transaction. Error: CodeExists,
-// field "domain", when there is a domain already.
+// CreateOwner stores the first domain, project, user and key of a fresh server in one transaction; the user becomes an admin.
+// Error: CodeExists, field "domain", when there is a domain already.
 func (db *DB) CreateOwner(ctx context.Context, d faas.Domain, p faas.Project, u faas.User, k faas.AccessKey) error {
 	return db.change(ctx, "create owner", func(tx *sql.Tx) error {
 		var any bool
@@ -41,6 +41,9 @@ func (db *DB) CreateOwner(ctx context.Context, d faas.Domain, p faas.Project, u 
 		if err := addUser(ctx, tx, u); err != nil {
 			return err
 		}
+		if err := setBinding(ctx, tx, faas.Binding{HolderID: u.ID, Role: faas.RoleAdmin}); err != nil {
+			return err
+		}
 		return addAccessKey(ctx, tx, k)
 	})
 }
@@ -55,12 +58,18 @@ func (db *DB) CreateUser(ctx context.Context, u faas.User) error {
 	return db.change(ctx, "create user", func(tx *sql.Tx) error { return addUser(ctx, tx, u) })
 }
 
-// CreateAccessKey stores an access key.
+// CreateAccessKey stores an access key; those of the user that had expired when it was made go. Error: CodeQuota, field
+// "access_key", when the user has faas.MaxAccessKeys others.
 func (db *DB) CreateAccessKey(ctx context.Context, k faas.AccessKey) error {
-	return db.change(ctx, "create access key", func(tx *sql.Tx) error { return addAccessKey(ctx, tx, k) })
+	return db.change(ctx, "create access key", func(tx *sql.Tx) error {
+		if err := makeRoomForKey(ctx, tx, k.UserID, k.CreatedAt); err != nil {
+			return err
+		}
+		return addAccessKey(ctx, tx, k)
+	})
 }
 
-// ResetUser replaces a user's password hash, and all of the user's keys by k, which must be the user's; the user's clients and
+// ResetUser replaces a user's password hash, lets the user in again, and replaces all of the user's keys by k, which must be the user's; the user's clients and
 // what was handed out to them go. Errors:
 // CodeNotFound, field "user"; CodeExists, field "access_key", when another user has a key of this id.
 func (db *DB) ResetUser(ctx context.Context, userID, passwordHash string, k faas.AccessKey) error {
@@ -74,7 +83,7 @@ func (db *DB) ResetUser(ctx context.Context, userID, passwordHash string, k faas
 		if _, err := userByID(ctx, tx, userID); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `update users set password_hash = $1 where id = $2`, passwordHash, userID); err != nil {
+		if _, err := tx.ExecContext(ctx, `update users set password_hash = $1, disabled = 0 where id = $2`, passwordHash, userID); err != nil {
 			return err
 		}
 		for _, held := range []string{"access_keys", "oauth_grants", "oauth_clients"} {
@@ -104,8 +113,8 @@ func addUser(ctx context.Context, tx *sql.Tx, u faas.User) error {
 		return err
 	}
 	return add(ctx, tx, "user", []string{u.ID, u.Name, u.PasswordHash},
-		`insert into users (id, domain_id, name, password_hash) values ($1, $2, $3, $4) on conflict do nothing`,
-		u.ID, u.DomainID, u.Name, u.PasswordHash)
+		`insert into users (id, domain_id, name, password_hash, disabled) values ($1, $2, $3, $4, $5) on conflict do nothing`,
+		u.ID, u.DomainID, u.Name, u.PasswordHash, truth(u.Disabled))
 }
 
 func addAccessKey(ctx context.Context, tx *sql.Tx, k faas.AccessKey) error {
@@ -113,8 +122,10 @@ func addAccessKey(ctx context.Context, tx *sql.Tx, k faas.AccessKey) error {
 		return err
 	}
 	secret := append([]byte{}, k.SealedSecret...) // never nil, which would be null
-	return add(ctx, tx, "access_key", []string{k.ID},
-		`insert into access_keys (id, user_id, sealed_secret) values ($1, $2, $3) on conflict do nothing`, k.ID, k.UserID, secret)
+	return add(ctx, tx, "access_key", []string{k.ID, k.Description},
+		`insert into access_keys (id, user_id, sealed_secret, description, disabled, created_us, expires_us)
+		values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
+		k.ID, k.UserID, secret, k.Description, truth(k.Disabled), micros(k.CreatedAt), micros(k.ExpiresAt))
 }
 
 // add inserts an identity of a kind, once its texts are known to be storable.
@@ -179,7 +190,7 @@ func (db *DB) Projects(ctx context.Context, domainID, name string) (projects []f
 	return projects, db.failed("list projects", rows.Err())
 }
 
-const userColumns = `select id, domain_id, name, password_hash from users`
+const userColumns = `select id, domain_id, name, password_hash, disabled <> 0 from users`
 
 // UserByID gives a user. Error: CodeNotFound, field "user".
 func (db *DB) UserByID(ctx context.Context, id string) (u faas.User, err error) {
@@ -188,13 +199,13 @@ func (db *DB) UserByID(ctx context.Context, id string) (u faas.User, err error) 
 }
 
 func userByID(ctx context.Context, q queries, id string) (u faas.User, err error) {
-	err = one(ctx, q, "user", id, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash}, userColumns+` where id = $1`, id)
+	err = one(ctx, q, "user", id, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash, &u.Disabled}, userColumns+` where id = $1`, id)
 	return u, err
 }
 
 // UserByName gives a user of a domain. Error: CodeNotFound, field "user".
 func (db *DB) UserByName(ctx context.Context, domainID, name string) (u faas.User, err error) {
-	err = one(ctx, db.read, "user", name, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash},
+	err = one(ctx, db.read, "user", name, []any{&u.ID, &u.DomainID, &u.Name, &u.PasswordHash, &u.Disabled},
 		userColumns+` where domain_id = $1 and name = $2`, domainID, name)
 	return u, db.failed("read user", err)
 }
@@ -211,7 +222,7 @@ func (db *DB) Users(ctx context.Context, domainID, name string) (users []faas.Us
 	defer rows.Close()
 	for rows.Next() {
 		var u faas.User
-		if err := rows.Scan(&u.ID, &u.DomainID, &u.Name, &u.PasswordHash); err != nil {
+		if err := rows.Scan(&u.ID, &u.DomainID, &u.Name, &u.PasswordHash, &u.Disabled); err != nil {
 			return nil, db.failed("list users", err)
 		}
 		users = append(users, u)
@@ -222,8 +233,10 @@ func (db *DB) Users(ctx context.Context, domainID, name string) (users []faas.Us
 
 // AccessKey gives an access key. Error: CodeNotFound, field "access_key".
 func (db *DB) AccessKey(ctx context.Context, id string) (k faas.AccessKey, err error) {
-	err = one(ctx, db.read, "access_key", id, []any{&k.ID, &k.UserID, &k.SealedSecret},
-		`select id, user_id, sealed_secret from access_keys where id = $1`, id)
+	var created, expires int64
+	err = one(ctx, db.read, "access_key", id, []any{&k.ID, &k.UserID, &k.SealedSecret, &k.Description, &k.Disabled, &created, &expires},
+		keyColumns+` where id = $1`, id)
+	k.CreatedAt, k.ExpiresAt = fromMicros(created), fromMicros(expires)
 	return k, db.failed("read access key", err)
 }
 

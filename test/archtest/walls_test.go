@@ -46,6 +46,7 @@ var walls = map[string][]string{
 	"workflow": {"faas", "lifecycle", "metrics"},
 	"edge":     {"faas", "lifecycle", "metrics"},
 	"record":   {"faas", "lifecycle", "metrics"},
+	"audit":    {"faas", "lifecycle", "metrics"},
 	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang"},
 
 	"store":   {"faas"},

@@ -45,7 +45,18 @@ func (o *operator) call(path string, body map[string]any) map[string]any {
 	o.t.Helper()
 	text, err := json.Marshal(body)
 	require.NoError(o.t, err)
-	req, err := http.NewRequestWithContext(o.t.Context(), http.MethodPost, o.Endpoint+"/api/v1/"+path, bytes.NewReader(text))
+	return o.ask(http.MethodPost, path, text)
+}
+
+// product shows a product.
+func (o *operator) product(sn string) map[string]any {
+	o.t.Helper()
+	return o.ask(http.MethodGet, "product/info?ProductSN="+sn, nil)
+}
+
+func (o *operator) ask(method, path string, body []byte) map[string]any {
+	o.t.Helper()
+	req, err := http.NewRequestWithContext(o.t.Context(), method, o.Endpoint+"/api/v1/"+path, bytes.NewReader(body))
 	require.NoError(o.t, err)
 	req.Header.Set("Authorization", o.token)
 	resp, err := http.DefaultClient.Do(req)
@@ -114,6 +125,7 @@ func TestStory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute")
 	}
+	t.Parallel()
 	l := newLAN(t)
 	free, err := net.Listen("tcp", l.Host+":0")
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,6 +35,8 @@ type Config struct {
 	Webhooks     Webhooks
 	Placed       *control.Gateways
 	Gateways     Gateways
+	People       People
+	Audit        Audit
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
@@ -75,13 +78,13 @@ type face struct{ cfg Config }
 // New gives the face.
 func New(cfg Config) httpkit.Face {
 	f := face{cfg}
-	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: append([]httpkit.Route{
+	return httpkit.Face{Name: "admin", WriteError: writeError, Routes: slices.Concat([]httpkit.Route{
 		{Method: "GET", Path: "/healthz", Operation: "Health", Open: true, Handle: f.health},
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
-		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Handle: f.status},
-		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Handle: f.runtimes},
-		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Handle: f.postBucketEvents},
-	}, append(append(f.runRoutes(), f.jobRoutes()...), f.gatewayRoutes()...)...)}
+		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Action: auth.ActionSelf, Handle: f.status},
+		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Action: auth.ActionSelf, Handle: f.runtimes},
+		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Action: auth.ActionInvoke, Handle: f.postBucketEvents},
+	}, f.runRoutes(), f.jobRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.gatewayRoutes())}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {

@@ -41,8 +41,8 @@ func (f face) gatewayRoutes() []httpkit.Route {
 		{Method: "GET", Path: one + "/logs", Operation: "ShowGatewayLogs", Handle: f.gatewayLogs},
 		{Method: "GET", Path: one + "/diagnosis", Operation: "DiagnoseGateway", Handle: f.diagnose},
 		{Method: "GET", Path: one + "/messages", Operation: "ListGatewayMessages", Handle: f.gatewayMessages},
-		{Method: "GET", Path: one + "/bundle", Operation: "DownloadGatewayBundle", Handle: f.bundle},
-		{Method: "GET", Path: "/admin/v1/projects/{project_id}/gateway-accounts", Operation: "ShowGatewayAccounts", Handle: f.accounts},
+		{Method: "GET", Path: one + "/bundle", Operation: "DownloadGatewayBundle", Action: auth.ActionWrite, Handle: f.bundle},
+		{Method: "GET", Path: "/admin/v1/projects/{project_id}/gateway-accounts", Operation: "ShowGatewayAccounts", Action: auth.ActionWrite, Handle: f.accounts},
 	}
 }
 

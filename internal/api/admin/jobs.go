@@ -79,8 +79,8 @@ func (f face) jobRoutes() []httpkit.Route {
 	const jobs = "/admin/v1/projects/{project_id}/jobs"
 	return []httpkit.Route{
 		{Method: "GET", Path: jobs, Operation: "ListJobs", Handle: f.jobs},
-		{Method: "POST", Path: jobs + "/{id}/redrive", Operation: "RedriveJob", Handle: f.redriveJob},
-		{Method: "POST", Path: jobs + "/{id}/cancel", Operation: "CancelJob", Handle: f.cancelJob},
+		{Method: "POST", Path: jobs + "/{id}/redrive", Operation: "RedriveJob", Action: auth.ActionInvoke, Handle: f.redriveJob},
+		{Method: "POST", Path: jobs + "/{id}/cancel", Operation: "CancelJob", Action: auth.ActionInvoke, Handle: f.cancelJob},
 		{Method: "GET", Path: "/admin/v1/projects/{project_id}/job-books", Operation: "ShowJobBooks", Handle: f.jobBooks},
 		{Method: "GET", Path: "/admin/v1/projects/{project_id}/webhooks", Operation: "ListWebhooks", Handle: f.webhooks},
 		{Method: "PUT", Path: "/admin/v1/projects/{project_id}/webhooks/{kind}", Operation: "SetWebhook", Handle: f.setWebhook},

@@ -94,7 +94,7 @@ func (f face) runRoutes() []httpkit.Route {
 		{Method: "GET", Path: project + "/functions/{package}/{name}/runs", Operation: "ListFunctionRuns", Handle: f.functionRuns},
 		{Method: "GET", Path: project + "/runs", Operation: "ListRuns", Handle: f.runs},
 		{Method: "GET", Path: project + "/runs/{id}", Operation: "ShowRun", Handle: f.showRun},
-		{Method: "POST", Path: project + "/runs/{id}/replay", Operation: "ReplayRun", Handle: f.replayRun},
+		{Method: "POST", Path: project + "/runs/{id}/replay", Operation: "ReplayRun", Action: auth.ActionInvoke, Handle: f.replayRun},
 	}
 }
 

@@ -20,8 +20,6 @@ type CarriedField struct {
 // CarriedFields lists them, for docs/COMPATIBILITY.md.
 func CarriedFields() []CarriedField {
 	fields := []CarriedField{
-		{"xrole", "agencies of the vendor's IAM do not exist here; a function gets no cloud credentials"},
-		{"app_xrole", "as xrole"},
 		{"enterprise_project_id", "there is one enterprise project, 0"},
 		{"type", "v1 and v2 functions run alike"},
 	}
@@ -72,7 +70,7 @@ func carriedFields() []carriedField {
 		row("code_encrypt_kms_key_id", "packages are not encrypted by a key service", text(128)),
 		row("custom_image", "", object(checkCustomImage)), // it has an effect: given back as it came, and read by imageOf
 		row("domain_names", "names are resolved as the host resolves them", text(4096)),
-		row("enable_auth_in_header", "there are no cloud credentials to hand to HTTP functions", flag),
+		row("enable_auth_in_header", "", flag), // it has an effect: given back as it came, and read by fromFunction
 		row("enable_class_isolation", "a setting of the vendor's Java runtime", flag),
 		row("enable_lts_log", "logs are kept by this server and not by the vendor's log service", flag),
 		row("extend_config", "the vendor gives it no meaning", text(4096)),

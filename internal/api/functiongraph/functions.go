@@ -27,6 +27,7 @@ func (a *api) createFunction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	httpkit.Concerns(r.Context(), "function "+f.Package+"/"+f.Name)
 	return a.answer(w, r, f)
 }
 

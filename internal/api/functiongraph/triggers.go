@@ -75,6 +75,7 @@ func (a *api) createTrigger(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	httpkit.Concerns(r.Context(), "trigger "+t.ID)
 	return httpkit.WriteJSON(w, http.StatusCreated, toTrigger(t))
 }
 

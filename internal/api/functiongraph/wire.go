@@ -132,6 +132,10 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 		UserData: q.UserData, EncryptedUserData: q.EncryptedUserData, DynamicMemory: q.EnableDynamicMemory,
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
 	}
+	if given, ok := carried["enable_auth_in_header"]; ok {
+		yes := given == "true"
+		set.AuthInHeader = &yes
+	}
 	if set.Image, err = imageOf(&q.carriedJSON); err != nil {
 		return control.Settings{}, err
 	}

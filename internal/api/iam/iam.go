@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
@@ -27,6 +28,10 @@ type Identities interface {
 // Config is what New needs.
 type Config struct {
 	Identities Identities
+	People     People
+	Keys       Keys
+	Agencies   Agencies
+	Sessions   Sessions
 	Region     string // of the endpoints in a token's catalog
 }
 
@@ -35,13 +40,15 @@ type face struct{ Config }
 // New gives the face.
 func New(cfg Config) httpkit.Face {
 	f := face{cfg}
-	return httpkit.Face{Name: "iam", WriteError: writeError, Routes: []httpkit.Route{
+	return httpkit.Face{Name: "iam", WriteError: writeError, Routes: slices.Concat([]httpkit.Route{
 		{Method: "POST", Path: "/v3/auth/tokens", Operation: "KeystoneCreateToken", Open: true, MaxBody: 64 << 10, Handle: f.createToken},
-		{Method: "GET", Path: "/v3/projects", Operation: "KeystoneListProjects", Handle: f.listProjects},
-		{Method: "GET", Path: "/v3/auth/projects", Operation: "KeystoneListAuthProjects", Handle: f.listAuthProjects},
-		{Method: "GET", Path: "/v3/auth/domains", Operation: "KeystoneListAuthDomains", Handle: f.listAuthDomains},
-		{Method: "GET", Path: "/v3/users", Operation: "KeystoneListUsers", Handle: f.listUsers},
-	}}
+		{Method: "GET", Path: "/v3/projects", Operation: "KeystoneListProjects", Action: auth.ActionSelf, Handle: f.listProjects},
+		{Method: "GET", Path: "/v3/auth/projects", Operation: "KeystoneListAuthProjects", Action: auth.ActionSelf, Handle: f.listAuthProjects},
+		{Method: "GET", Path: "/v3/auth/domains", Operation: "KeystoneListAuthDomains", Action: auth.ActionSelf, Handle: f.listAuthDomains},
+		{Method: "GET", Path: "/v3/users", Operation: "KeystoneListUsers", Action: auth.ActionSelf, Handle: f.listUsers},
+		{Method: "GET", Path: "/v3/auth/tokens", Operation: "KeystoneValidateToken", Action: auth.ActionSelf, Handle: f.validateToken},
+		{Method: "POST", Path: "/v3.0/OS-CREDENTIAL/securitytokens", Operation: "CreateTemporaryAccessKey", Action: auth.ActionSelf, Handle: f.createTemporaryKey},
+	}, f.peopleRoutes(), f.agencyRoutes())}
 }
 
 func (f face) createToken(w http.ResponseWriter, r *http.Request) error {
@@ -49,24 +56,43 @@ func (f face) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err := httpkit.DecodeJSON(httpkit.BodyOf(r.Context()), &req); err != nil {
 		return err
 	}
-	proof, err := req.proof(r.Header.Get("X-Auth-Token"))
+	token, err := f.token(r, &req)
 	if err != nil {
 		return err
 	}
-	scope, err := req.scope()
+	answer, err := f.tokenAnswer(r, token)
 	if err != nil {
 		return err
-	}
-	token, err := f.Identities.Login(r.Context(), proof, scope, source(r))
-	if err != nil {
-		return err
-	}
-	answer := tokenAnswerOf(token)
-	if !r.URL.Query().Has("nocatalog") {
-		answer.Token.Catalog = catalog(baseURL(r), f.Region, token.Project.ID)
 	}
 	w.Header().Set("X-Subject-Token", token.Text)
 	return httpkit.WriteJSON(w, http.StatusCreated, answer)
+}
+
+// token gives the token that a request asks for.
+func (f face) token(r *http.Request, req *tokenRequest) (auth.Token, error) {
+	scope, err := req.scope()
+	if slices.Equal(req.Auth.Identity.Methods, []string{"assume_role"}) {
+		if err != nil {
+			return auth.Token{}, err
+		}
+		return f.assume(r, req, scope)
+	}
+	proof, err2 := req.proof(r.Header.Get("X-Auth-Token"))
+	if err := firstError(err2, err); err != nil {
+		return auth.Token{}, err
+	}
+	return f.Identities.Login(r.Context(), proof, scope, source(r))
+}
+
+// tokenAnswer shows a token with the roles that hold in its scope.
+func (f face) tokenAnswer(r *http.Request, t auth.Token) (tokenAnswer, error) {
+	holder := cmp.Or(t.Agency.ID, t.User.ID)
+	roles, err := f.Agencies.Roles(r.Context(), holder)
+	answer := tokenAnswerOf(t, roles)
+	if !r.URL.Query().Has("nocatalog") {
+		answer.Token.Catalog = catalog(baseURL(r), f.Region, t.Project.ID)
+	}
+	return answer, err
 }
 
 // source is where a request comes from, without the port.
@@ -106,6 +132,14 @@ func (f face) listAuthProjects(w http.ResponseWriter, r *http.Request) error {
 	return writeProjects(w, r, found)
 }
 
+func projectOf(r *http.Request, p faas.Project) projectItem {
+	return projectItem{ID: p.ID, Name: p.Name, DomainID: p.DomainID, ParentID: p.DomainID, Enabled: true, Links: links{Self: baseURL(r) + "/v3/projects/" + p.ID}}
+}
+
+func userOf(r *http.Request, u faas.User) userItem {
+	return userItem{ID: u.ID, Name: u.Name, DomainID: u.DomainID, Enabled: !u.Disabled, PasswordStatus: true, Links: links{Self: baseURL(r) + "/v3/users/" + u.ID}}
+}
+
 func writeProjects(w http.ResponseWriter, r *http.Request, found []faas.Project) error {
 	found, err := page(r, found)
 	if err != nil {
@@ -113,8 +147,7 @@ func writeProjects(w http.ResponseWriter, r *http.Request, found []faas.Project)
 	}
 	answer := projectsAnswer{Projects: []projectItem{}, Links: selfLink(r)}
 	for _, p := range found {
-		answer.Projects = append(answer.Projects, projectItem{ID: p.ID, Name: p.Name, DomainID: p.DomainID, ParentID: p.DomainID,
-			Enabled: true, Links: links{Self: baseURL(r) + "/v3/projects/" + p.ID}})
+		answer.Projects = append(answer.Projects, projectOf(r, p))
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
@@ -141,8 +174,7 @@ func (f face) listUsers(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := usersAnswer{Users: []userItem{}, Links: selfLink(r)}
 	for _, u := range found {
-		answer.Users = append(answer.Users, userItem{ID: u.ID, Name: u.Name, DomainID: u.DomainID, Enabled: true, PasswordStatus: true,
-			Links: links{Self: baseURL(r) + "/v3/users/" + u.ID}})
+		answer.Users = append(answer.Users, userOf(r, u))
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }

@@ -46,7 +46,7 @@ func newServer(t *testing.T) *server {
 	now := func() time.Time { return time.Date(2026, 1, 4, 9, 5, 22, 701_000_000, time.UTC) }
 	a, err := auth.New(auth.Config{Store: store, Sealer: sealer, Now: now})
 	require.NoError(t, err)
-	mux, err := httpkit.NewMux(httpkit.MuxConfig{Authenticator: a, Log: slog.New(slog.DiscardHandler)}, New(Config{Identities: a, Region: "local-1"}))
+	mux, err := httpkit.NewMux(httpkit.MuxConfig{Authenticator: a, Log: slog.New(slog.DiscardHandler)}, New(Config{Identities: a, People: a, Keys: a, Agencies: a, Sessions: a, Region: "local-1"}))
 	require.NoError(t, err)
 	token, err := a.Login(t.Context(), auth.Proof{UserID: owner.UserID, Password: owner.Password}, auth.Scope{ProjectID: owner.ProjectID}, "")
 	require.NoError(t, err)

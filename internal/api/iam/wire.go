@@ -29,7 +29,8 @@ type tokenRequest struct {
 					Domain   named  `json:"domain"`
 				} `json:"user"`
 			} `json:"password"`
-			Token named `json:"token"`
+			Token      named      `json:"token"`
+			AssumeRole assumeRole `json:"assume_role"`
 		} `json:"identity"`
 		Scope struct {
 			Project *struct {
@@ -47,7 +48,7 @@ func (req *tokenRequest) proof(tokenHeader string) (auth.Proof, error) {
 	id := req.Auth.Identity
 	for _, method := range id.Methods {
 		if method != "password" && method != "token" {
-			return auth.Proof{}, faas.Errorf(faas.CodeUnsupported, "methods", "method %.40q is not supported by this server; use password or token", method)
+			return auth.Proof{}, faas.Errorf(faas.CodeUnsupported, "methods", "method %.40q is not supported by this server; use password, token or assume_role", method)
 		}
 	}
 	switch {
@@ -91,6 +92,7 @@ type tokenAnswer struct {
 
 type tokenBody struct {
 	Methods   []string     `json:"methods"`
+	AssumedBy *assumedBy   `json:"assumed_by,omitempty"`
 	ExpiresAt string       `json:"expires_at"`
 	IssuedAt  string       `json:"issued_at"`
 	User      tokenUser    `json:"user"`
@@ -110,6 +112,11 @@ type tokenUser struct {
 	PasswordExpiresAt string `json:"password_expires_at"` // "" for never
 }
 
+// assumedBy is who acts as an agency.
+type assumedBy struct {
+	User tokenUser `json:"user"`
+}
+
 type catalogued struct {
 	Endpoints []endpoint `json:"endpoints"`
 	ID        string     `json:"id"`
@@ -125,14 +132,26 @@ type endpoint struct {
 	URL       string `json:"url"`
 }
 
-// tokenAnswerOf gives the answer without a catalog. Every user may do everything in the own domain, which is IAM's role
-// te_admin.
-func tokenAnswerOf(t auth.Token) tokenAnswer {
+// tokenAnswerOf gives the answer without a catalog, with those of the holder's roles that hold in the token's scope. The one who may do
+// everything has IAM's role te_admin.
+func tokenAnswerOf(t auth.Token, roles []faas.Binding) tokenAnswer {
 	domain := named{ID: t.Domain.ID, Name: t.Domain.Name}
 	body := tokenBody{
 		Methods: t.Methods, IssuedAt: wireTime(t.IssuedAt), ExpiresAt: wireTime(t.ExpiresAt),
 		User:  tokenUser{tokenOwned: tokenOwned{named{ID: t.User.ID, Name: t.User.Name}, domain}},
-		Roles: []named{{ID: "0", Name: "te_admin"}}, Catalog: []catalogued{},
+		Roles: []named{}, Catalog: []catalogued{},
+	}
+	for _, b := range roles {
+		switch {
+		case b.ProjectID == "" && b.Role == faas.RoleAdmin:
+			body.Roles = append(body.Roles, named{ID: "0", Name: "te_admin"})
+		case b.ProjectID == "" || b.ProjectID == t.Project.ID:
+			body.Roles = append(body.Roles, named{ID: string(b.Role), Name: string(b.Role)})
+		}
+	}
+	if t.Agency.ID != "" {
+		body.AssumedBy = &assumedBy{body.User}
+		body.User = tokenUser{tokenOwned: tokenOwned{named{ID: t.Agency.ID, Name: t.Domain.Name + "/" + t.Agency.Name}, domain}}
 	}
 	if t.Project.ID != "" {
 		body.Project = &tokenOwned{named{ID: t.Project.ID, Name: t.Project.Name}, domain}

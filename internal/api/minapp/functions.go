@@ -139,6 +139,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	httpkit.Concerns(r.Context(), "function "+f.Package+"/"+f.Name)
 	return a.writeFunction(w, r, http.StatusCreated, f)
 }
 

@@ -116,7 +116,7 @@ func Prefixes() []string { return []string{dashboard + "/", open + "/", clients 
 
 // Face is the dialect as routes.
 func (a *API) Face() httpkit.Face {
-	return httpkit.Face{Name: "minapp", Routes: a.routes(), WriteError: writeError}
+	return httpkit.Face{Name: "minapp", Asks: true, Routes: a.routes(), WriteError: writeError}
 }
 
 // maxBody holds the largest event and what stands around it.
@@ -133,15 +133,15 @@ func (a *API) routes() []httpkit.Route {
 			httpkit.Route{Method: http.MethodGet, Path: prefix + function, Operation: "ShowCloudFunction", Handle: a.show},
 			httpkit.Route{Method: http.MethodPatch, Path: prefix + function, Operation: "UpdateCloudFunction", MaxBody: maxBody, Handle: a.patch},
 			httpkit.Route{Method: http.MethodDelete, Path: prefix + function, Operation: "DeleteCloudFunction", Handle: a.remove},
-			httpkit.Route{Method: http.MethodPost, Path: prefix + function + "job/", Operation: "CreateJob", MaxBody: maxBody, Handle: a.trigger},
+			httpkit.Route{Method: http.MethodPost, Path: prefix + function + "job/", Operation: "CreateJob", Action: auth.ActionInvoke, MaxBody: maxBody, Handle: a.trigger},
 			httpkit.Route{Method: http.MethodGet, Path: prefix + function + "job/", Operation: "ListJobs", Handle: a.listJobs},
 		)
 	}
 	all = append(all,
-		httpkit.Route{Method: http.MethodPost, Path: open + "/v1.3/cloud-function/{name}/debug/", Operation: "DebugCloudFunction", MaxBody: maxBody, Handle: a.debug},
-		httpkit.Route{Method: http.MethodPost, Path: open + "/v1/cloud-function/job/", Operation: "CreateJobByName", MaxBody: maxBody, Handle: a.triggerByName},
-		httpkit.Route{Method: http.MethodPost, Path: clients + "/v1/cloud-function/job/", Operation: "CreateClientJob", MaxBody: maxBody, Handle: a.triggerByName},
-		httpkit.Route{Method: http.MethodGet, Path: clients + "/v2.5/user/info/{id}/", Operation: "ShowClientUser", Handle: a.userInfo},
+		httpkit.Route{Method: http.MethodPost, Path: open + "/v1.3/cloud-function/{name}/debug/", Operation: "DebugCloudFunction", Action: auth.ActionInvoke, MaxBody: maxBody, Handle: a.debug},
+		httpkit.Route{Method: http.MethodPost, Path: open + "/v1/cloud-function/job/", Operation: "CreateJobByName", Action: auth.ActionInvoke, MaxBody: maxBody, Handle: a.triggerByName},
+		httpkit.Route{Method: http.MethodPost, Path: clients + "/v1/cloud-function/job/", Operation: "CreateClientJob", Action: auth.ActionInvoke, MaxBody: maxBody, Handle: a.triggerByName},
+		httpkit.Route{Method: http.MethodGet, Path: clients + "/v2.5/user/info/{id}/", Operation: "ShowClientUser", Action: auth.ActionInvoke, Handle: a.userInfo},
 		httpkit.Route{Method: http.MethodPost, Path: clients + "/v2.1/login/username/", Operation: "LoginByUsername", Open: true, Handle: a.loginByName},
 		httpkit.Route{Method: http.MethodPost, Path: clients + "/v2.0/login/anonymous/", Operation: "LoginAnonymously", Open: true, Handle: a.loginAnonymously},
 		httpkit.Route{Method: http.MethodPost, Path: "/api/oauth2/hydrogen/openapi/authorize/", Operation: "Authorize", Open: true, Handle: a.authorize},

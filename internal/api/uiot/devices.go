@@ -122,7 +122,7 @@ func (a *API) listProducts(w http.ResponseWriter, r *http.Request) error {
 	}
 	items := []productItem{}
 	for _, p := range part {
-		secret, err := a.Placed.ProductSecret(&p)
+		secret, err := s.secret(a.Placed.ProductSecret(&p))
 		if err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (a *API) productInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	secret, err := a.Placed.ProductSecret(&p)
+	secret, err := s.secret(a.Placed.ProductSecret(&p))
 	if err != nil {
 		return err
 	}
@@ -259,8 +259,8 @@ type deviceItem struct {
 	Enabled         bool
 }
 
-func (a *API) toDevice(g *faas.Gateway, p faas.Product) (deviceItem, error) {
-	secret, err := a.Placed.Secret(g)
+func (a *API) toDevice(s *scope, g *faas.Gateway, p faas.Product) (deviceItem, error) {
+	secret, err := s.secret(a.Placed.Secret(g))
 	item := deviceItem{
 		DeviceID: g.Number, ProductID: p.Number, ProductName: p.Name, ProductType: kindGateway, ProductSN: g.Product, DeviceSN: g.SN, DevicePassword: secret,
 		Description: g.Description, OnlineStatus: "offline", CreatedTime: g.CreatedAt.UnixMilli(), LastOnlineTime: millis(g.ConnectedAt),
@@ -317,7 +317,7 @@ func (a *API) listDevices(w http.ResponseWriter, r *http.Request) error {
 	}
 	items := []deviceItem{}
 	for i := range found {
-		item, err := a.toDevice(&found[i], names[found[i].Product])
+		item, err := a.toDevice(&s, &found[i], names[found[i].Product])
 		if err != nil {
 			return err
 		}
@@ -343,7 +343,7 @@ func (a *API) deviceInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	item, err := a.toDevice(&g, p)
+	item, err := a.toDevice(&s, &g, p)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
@@ -73,7 +74,7 @@ func Prefixes() []string { return []string{"/api/v1/", filePrefix} }
 
 // Face is the dialect as routes.
 func (a *API) Face() httpkit.Face {
-	return httpkit.Face{Name: "uiot", Routes: a.routes(), WriteError: writeError}
+	return httpkit.Face{Name: "uiot", Asks: true, Routes: a.routes(), WriteError: writeError}
 }
 
 // maxBody holds the largest package as base64 and what stands around it.
@@ -81,7 +82,11 @@ const maxBody = faas.MaxPackageBytes/3*4 + 64<<10
 
 func (a *API) routes() []httpkit.Route {
 	post := func(path, operation string, handle httpkit.Handler) httpkit.Route {
-		return httpkit.Route{Method: http.MethodPost, Path: "/api/v1/" + path, Operation: operation, Handle: handle}
+		r := httpkit.Route{Method: http.MethodPost, Path: "/api/v1/" + path, Operation: operation, Action: auth.ActionWrite, Handle: handle}
+		if strings.HasPrefix(operation, "List") || strings.HasPrefix(operation, "Show") {
+			r.Action = auth.ActionRead
+		}
+		return r
 	}
 	create, update := post("function/create", "CreateFunction", a.create), post("function/update", "UpdateFunction", a.update)
 	create.MaxBody, update.MaxBody = maxBody, maxBody
@@ -112,6 +117,7 @@ const headerProject = "Projectname"
 type scope struct {
 	project   string
 	principal faas.Principal
+	secrets   bool // may be shown: the caller may change what they are of
 }
 
 // enter finds the project of a request and sees to it that the caller may do this there.
@@ -128,7 +134,17 @@ func (a *API) enter(r *http.Request, action auth.Action) (scope, error) {
 		}
 		s.project = found[0].ID
 	}
-	return s, a.Access.Can(r.Context(), s.principal, action, auth.Resource{ProjectID: s.project})
+	at := auth.Resource{ProjectID: s.project}
+	s.secrets = a.Access.Can(r.Context(), s.principal, auth.ActionWrite, at) == nil
+	return s, a.Access.Can(r.Context(), s.principal, action, at)
+}
+
+// secret gives one to who may see it, and "" to everyone else.
+func (s *scope) secret(text string, err error) (string, error) {
+	if !s.secrets {
+		return "", err
+	}
+	return text, err
 }
 
 // begin is enter with the body read.

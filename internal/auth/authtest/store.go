@@ -20,6 +20,7 @@ type Store struct {
 	projects map[string]faas.Project
 	users    map[string]faas.User
 	keys     map[string]faas.AccessKey
+	bindings []faas.Binding
 }
 
 func pick[V any](m map[string]V, kind, id string) (V, error) {
@@ -48,6 +49,7 @@ func (s *Store) CreateOwner(_ context.Context, d faas.Domain, p faas.Project, u 
 	if len(s.domains) > 0 {
 		return faas.Errorf(faas.CodeExists, "domain", "there is a domain already")
 	}
+	s.bindings = append(s.bindings, faas.Binding{HolderID: u.ID, Role: faas.RoleAdmin})
 	return cmp.Or(add(&s.domains, "domain", d.ID, d), add(&s.projects, "project", p.ID, p),
 		add(&s.users, "user", u.ID, u), add(&s.keys, "access_key", k.ID, k))
 }
@@ -148,6 +150,26 @@ func (s *Store) CreateAccessKey(_ context.Context, k faas.AccessKey) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return add(&s.keys, "access_key", k.ID, k)
+}
+
+// Bindings is of auth.Store.
+func (s *Store) Bindings(_ context.Context, holderID string) ([]faas.Binding, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []faas.Binding
+	for _, b := range s.bindings {
+		if b.HolderID == holderID {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+// Bind gives a role.
+func (s *Store) Bind(b faas.Binding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bindings = append(s.bindings, b)
 }
 
 // ResetUser is of auth.Store.

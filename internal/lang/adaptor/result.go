@@ -58,6 +58,13 @@ func Credentials(load lang.Load) map[string]string {
 	return all
 }
 
+// Renew puts the credentials of a call, where it brings some, in the place of those in the load.
+func Renew(load *lang.Load, extra lang.CallExtra) {
+	if extra.Credentials != nil {
+		load.Credentials = *extra.Credentials
+	}
+}
+
 // SetExtra sets the headers of what most calls lack, and drops those of a call before.
 func SetExtra(extra lang.CallExtra, set func(name, value string), drop func(name string)) {
 	alias := extra.Alias

@@ -1,6 +1,7 @@
 package langtest
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,9 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
+
+// renewed are credentials that take the place of those of Example.
+var renewed = lang.Credentials{AccessKey: "access-2", SecretKey: "secret-2", SecurityToken: "security-2", AuthToken: "token-2"}
 
 func contextCases() []Case {
 	// All methods of FunctionGraph reference 5.2 but those that have cases of their own.
@@ -32,6 +36,10 @@ func contextCases() []Case {
 					want+`"getAlias":"prodé","getWorkflowID":"w1","getWorkflowRunID":"r1","getWorkflowStateID":"s1"}`)
 				result(t, w.CallWith(`{}`, in, "id-7", lang.CallExtra{}),
 					want+`"getAlias":"","getWorkflowID":"","getWorkflowRunID":"","getWorkflowStateID":""}`)
+				fresh := strings.NewReplacer("access-1", "access-2", "secret-1", "secret-2", "security-1", "security-2", "token-1", "token-2").Replace(want)
+				for _, extra := range []lang.CallExtra{{Credentials: &renewed}, {}} { // they hold from then on
+					result(t, w.CallWith(`{}`, in, "id-7", extra), fresh+`"getAlias":"","getWorkflowID":"","getWorkflowRunID":"","getWorkflowStateID":""}`)
+				}
 			},
 		},
 		{

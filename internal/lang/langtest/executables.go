@@ -218,6 +218,22 @@ func answerCases() []Case {
 			},
 		},
 		{
+			Name: "executable: renewed credentials", Executables: executables,
+			Load: func(l *lang.Load) { l.AuthInHeader = true },
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				for i, extra := range []lang.CallExtra{{}, {Credentials: &renewed}, {}} {
+					r := w.CallWith(`{"Do":"header"}`, time.Now().Add(time.Minute), "id-7", extra)
+					require.NoError(t, r.Err)
+					text := string(r.Frame.Body)
+					for _, secret := range []string{"access-", "secret-", "security-", "token-"} {
+						require.Equal(t, i == 0, strings.Contains(text, secret+"1"), "%s in %s", secret, text)
+						require.Equal(t, i > 0, strings.Contains(text, secret+"2"), "%s in %s", secret, text)
+					}
+				}
+			},
+		},
+		{
 			Name: "executable: what is printed comes before the answer", Executables: executables,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

@@ -50,10 +50,10 @@ func Example(root string) lang.Load {
 		CodeRoot: root, Handler: "index.handler",
 		ProjectID: "project-1", Package: "default", Function: "example", Version: "latest",
 		MemoryMB: 128, CPUMillis: 300, TimeoutSec: 30, InitSec: 10,
-		UserData:  map[string]string{"colour": "blue", "empty": ""},
-		Env:       map[string]string{"RUNTIME_FUNC_NAME": "example", "colour": "blue"},
-		MaxResult: faas.MaxResultBytes,
-		AccessKey: "access-1", SecretKey: "secret-1", SecurityToken: "security-1", AuthToken: "token-1",
+		UserData:    map[string]string{"colour": "blue", "empty": ""},
+		Env:         map[string]string{"RUNTIME_FUNC_NAME": "example", "colour": "blue"},
+		MaxResult:   faas.MaxResultBytes,
+		Credentials: lang.Credentials{AccessKey: "access-1", SecretKey: "secret-1", SecurityToken: "security-1", AuthToken: "token-1"},
 	}
 }
 

@@ -391,6 +391,10 @@ function run(deadline, id, event, succeed, fail) {
   let input;
   try {
     if (zero >= 0) context.extra = parse(Buffer.from(id.slice(zero + 1), 'latin1').toString());
+    if (context.extra && context.extra.credentials) {
+      Object.assign(spec, context.extra.credentials);
+      delete context.extra.credentials;
+    }
     input = parse(event);
   } catch (error) {
     fail(error);

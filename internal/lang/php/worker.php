@@ -274,8 +274,12 @@ final class Worker
     {
         $id = substr($meta, 8);
         $zero = strpos($id, "\0");
-        return new Context($zero === false ? $id : substr($id, 0, $zero), unpack('J', $meta)[1],
-            $zero === false ? [] : json_decode(substr($id, $zero + 1), true));
+        $extra = $zero === false ? [] : json_decode(substr($id, $zero + 1), true);
+        if (isset($extra['credentials'])) {
+            self::$load = array_merge(self::$load, $extra['credentials']);
+            unset($extra['credentials']);
+        }
+        return new Context($zero === false ? $id : substr($id, 0, $zero), unpack('J', $meta)[1], $extra);
     }
 
     // --- failures

@@ -54,11 +54,15 @@ class Context(object):
         cls.cpu_number = load["cpu_millis"]
         cls.timeout = load["timeout_s"]
         cls.user_data = load["user_data"] or {}
-        cls.access_key = cls.security_access_key = load["access_key"]
-        cls.secret_key = cls.security_secret_key = load["secret_key"]
-        cls.security_token = load["security_token"]
-        cls.token = load["auth_token"]
+        cls._credit(load)
         cls.logger = logger
+
+    @classmethod
+    def _credit(cls, said):
+        cls.access_key = cls.security_access_key = said["access_key"]
+        cls.secret_key = cls.security_secret_key = said["secret_key"]
+        cls.security_token = said["security_token"]
+        cls.token = said["auth_token"]
 
     def getRequestID(self):
         return self.request_id
@@ -396,7 +400,11 @@ def new_context(meta):
     request_id, _, extra = meta[DEADLINE.size:].partition(b"\0")
     context = Context(request_id.decode("ascii"), deadline)
     if extra:
-        context.__dict__.update(json.loads(extra.decode("utf-8")))
+        said = json.loads(extra.decode("utf-8"))
+        renewed = said.pop("credentials", None)
+        if renewed:
+            Context._credit(renewed)
+        context.__dict__.update(said)
     return context
 
 

@@ -130,11 +130,15 @@ class Context(object):
         cls.cpu_number = load["cpu_millis"]
         cls.timeout = load["timeout_s"]
         cls.user_data = load["user_data"] or {}
-        cls.access_key = cls.security_access_key = load["access_key"]
-        cls.secret_key = cls.security_secret_key = load["secret_key"]
-        cls.security_token = load["security_token"]
-        cls.token = load["auth_token"]
+        cls.credit(load)
         cls.logger = logger
+
+    @classmethod
+    def credit(cls, said):
+        cls.access_key = cls.security_access_key = said["access_key"]
+        cls.secret_key = cls.security_secret_key = said["secret_key"]
+        cls.security_token = said["security_token"]
+        cls.token = said["auth_token"]
 
     def getRemainingTimeInMilliSeconds(self):
         return max(0, int(self._deadline - int(time.time() * 1000)))
@@ -440,7 +444,11 @@ class Worker(object):
         request_id, _, extra = meta[8:].partition("\0")
         context = Context(request_id, struct.unpack_from(">Q", meta)[0])
         if extra:
-            context.__dict__.update(json.loads(extra))
+            said = json.loads(extra)
+            renewed = said.pop("credentials", None)
+            if renewed:
+                Context.credit(renewed)
+            context.__dict__.update(said)
         return context
 
     def become(self, load):

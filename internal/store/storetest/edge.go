@@ -117,8 +117,8 @@ func testBindings(t *testing.T, url string) {
 	create(t, db, f)
 	key := f.Key()
 	key.Version = ""
-	at := func(sn string) faas.Binding {
-		return faas.Binding{Function: key, GatewayID: faas.GatewayID{Product: "p1", SN: sn}, BoundAt: edgeTime}
+	at := func(sn string) faas.GatewayBinding {
+		return faas.GatewayBinding{Function: key, GatewayID: faas.GatewayID{Product: "p1", SN: sn}, BoundAt: edgeTime}
 	}
 	require.NoError(t, db.Bind(ctx, at("g1"), 1))
 	require.NoError(t, db.Bind(ctx, at("g1"), 1), "again")
@@ -145,11 +145,11 @@ func testBindings(t *testing.T, url string) {
 	settings, err := db.GatewaySettings(ctx, faas.BindingFilter{Project: "p", Product: "p1", SN: "g2"})
 	require.NoError(t, err)
 	require.Equal(t, map[string]map[string]faas.GatewaySetting{"f": {"": set, "g2": set}}, settings)
-	list, err := db.Bindings(ctx, faas.BindingFilter{Project: "p", Product: "p1", SN: "g2"})
+	list, err := db.GatewayBindings(ctx, faas.BindingFilter{Project: "p", Product: "p1", SN: "g2"})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, &set, list[0].Setting)
-	list, err = db.Bindings(ctx, faas.BindingFilter{Project: "p", Package: f.Package, Name: "f"})
+	list, err = db.GatewayBindings(ctx, faas.BindingFilter{Project: "p", Package: f.Package, Name: "f"})
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 

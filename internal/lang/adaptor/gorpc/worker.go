@@ -19,7 +19,7 @@ type worker struct {
 	control *adaptor.Control
 	process *adaptor.Process
 	rpc     *rpc
-	header  map[string][]string // of every request
+	header  map[string][]string // of every request; take's own
 	limit   int                 // of a result, bytes
 
 	mu    sync.Mutex
@@ -29,11 +29,16 @@ type worker struct {
 
 func newWorker(control *adaptor.Control, process *adaptor.Process, c *rpc, load lang.Load) *worker {
 	w := &worker{control: control, process: process, rpc: c, limit: load.MaxResult, calls: map[uint32]time.Time{}, header: map[string][]string{}}
+	w.credit(load)
+	w.header["X-Cff-Invoke-Type"] = []string{"sync"} // of "async" the function's side throws the result away
+	return w
+}
+
+// credit sets the headers of the function's credentials.
+func (w *worker) credit(load lang.Load) {
 	for name, value := range adaptor.Credentials(load) {
 		w.header[name] = []string{value}
 	}
-	w.header["X-Cff-Invoke-Type"] = []string{"sync"} // of "async" the function's side throws the result away
-	return w
 }
 
 // take hands calls on until the socket ends.
@@ -55,6 +60,9 @@ func (w *worker) take() error {
 		}
 		if !w.begin(f.Seq) {
 			continue
+		}
+		if extra.Credentials != nil {
+			w.credit(lang.Load{Credentials: *extra.Credentials})
 		}
 		header := w.header
 		header["X-Cff-Request-Id"] = []string{id}

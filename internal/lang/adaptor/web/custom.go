@@ -27,7 +27,7 @@ type custom struct {
 	first    sync.Once
 
 	lock sync.Mutex
-	byID map[string]*request // not answered
+	byID map[string]*request // not answered. lock guards the credentials in load as well
 }
 
 // request is a call on its way.
@@ -83,6 +83,7 @@ func (c *custom) call(f lang.Frame) {
 	}
 	r := &request{seq: f.Seq, id: id, begun: time.Now(), event: f.Body, extra: extra}
 	c.lock.Lock()
+	adaptor.Renew(&c.load, extra)
 	twice := c.byID[id] != nil
 	if !twice {
 		c.byID[id] = r
@@ -106,12 +107,13 @@ func (c *custom) give(w http.ResponseWriter, in *http.Request) {
 	}
 	c.lock.Lock()
 	r.given = true
+	credentials := adaptor.Credentials(c.load)
 	c.lock.Unlock()
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Cff-Request-Id", r.id)
 	h.Set("X-Cff-Invoke-Type", "sync")
-	for name, value := range adaptor.Credentials(c.load) {
+	for name, value := range credentials {
 		h.Set(name, value)
 	}
 	adaptor.SetExtra(r.extra, h.Set, h.Del)

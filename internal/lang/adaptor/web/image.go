@@ -71,7 +71,7 @@ func (i *image) post(ctx context.Context, path, id string, extra lang.CallExtra,
 		return reply{}, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	for name, value := range i.load.Header(id) {
+	for name, value := range i.header(id, extra) {
 		req.Header.Set(name, value)
 	}
 	adaptor.SetExtra(extra, req.Header.Set, req.Header.Del)

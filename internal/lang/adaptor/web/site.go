@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ import (
 type site struct {
 	*worker
 	port   int
+	lock   sync.Mutex // guards the credentials in load
 	load   lang.Load
 	client *http.Transport
 }
@@ -95,7 +97,7 @@ func (s *site) call(f lang.Frame) {
 		s.fail(f.Seq, lang.FailException, lang.Failure{Type: "InvalidEvent", Message: "the event cannot be turned into a request: " + err.Error()})
 		return
 	}
-	for name, value := range s.load.Header(id) {
+	for name, value := range s.header(id, extra) {
 		req.Header.Set(name, value)
 	}
 	adaptor.SetExtra(extra, req.Header.Set, req.Header.Del)
@@ -116,6 +118,14 @@ func (s *site) call(f lang.Frame) {
 		return
 	}
 	s.result(f.Seq, s.process.PeakKiB(time.Since(begun)), result)
+}
+
+// header is that of a call, after which the function has the credentials that the call brought.
+func (s *site) header(id string, extra lang.CallExtra) map[string]string {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	adaptor.Renew(&s.load, extra)
+	return s.load.Header(id)
 }
 
 // exitGrace is how long a process whose connection has ended has to end itself, so that the reason can be told.

@@ -121,6 +121,7 @@ func (w *worker) call(f lang.Frame) error {
 		return err
 	}
 	head.seq = f.Seq
+	w.module.renew(head.extra.Credentials)
 	result, kind, failure := w.module.run(head, f.Body)
 	if failure != nil {
 		return w.fail(f.Seq, kind, *failure)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
@@ -30,6 +31,7 @@ import (
 type module struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	lock     sync.Mutex // guards base
 	base     wazero.ModuleConfig
 	ctx      context.Context // carries the allocator of memories
 	limit    int             // bytes of a result
@@ -165,6 +167,23 @@ func baseConfig(l *lang.Load) wazero.ModuleConfig {
 	return cfg
 }
 
+// renew puts credentials in the place of those in the load; nil leaves them.
+func (m *module) renew(c *lang.Credentials) {
+	if c == nil {
+		return
+	}
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	m.base = m.base.WithEnv("RUNTIME_ACCESS_KEY", c.AccessKey).WithEnv("RUNTIME_SECRET_KEY", c.SecretKey).
+		WithEnv("RUNTIME_SECURITY_TOKEN", c.SecurityToken).WithEnv("RUNTIME_AUTH_TOKEN", c.AuthToken)
+}
+
+func (m *module) config() wazero.ModuleConfig {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	return m.base
+}
+
 // validName holds a variable's name to what an environment can carry.
 func validName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
 
@@ -177,7 +196,7 @@ func (noLinks) Symlink(string, string) wasisys.Errno { return wasisys.EPERM }
 // run gives a call a fresh instance. The failure, if there is one, is of the kind given.
 func (m *module) run(h head, event []byte) (output []byte, kind byte, failure *lang.Failure) {
 	out, log := &result{limit: m.limit}, linesOf(os.Stderr, h.seq, m.together)
-	cfg := m.base.WithStdin(bytes.NewReader(event)).WithStdout(out).WithStderr(log).
+	cfg := m.config().WithStdin(bytes.NewReader(event)).WithStdout(out).WithStderr(log).
 		WithEnv("RUNTIME_REQUEST_ID", h.requestID).WithEnv("RUNTIME_DEADLINE_MS", strconv.FormatUint(h.deadline, 10))
 	for _, more := range [][2]string{
 		{"RUNTIME_FUNC_ALIAS", h.extra.Alias}, {"RUNTIME_WORKFLOW_ID", h.extra.WorkflowID},

@@ -8,6 +8,7 @@ final class Load {
     final Logger logger;
     volatile Object state; // of the function's own, by Context.setState
     private final Map<String, Object> values;
+    private volatile Map<String, Object> renewed = Collections.emptyMap(); // credentials in place of those in values
 
     @SuppressWarnings("unchecked")
     Load(String json, Logger logger) {
@@ -16,8 +17,18 @@ final class Load {
     }
 
     String text(String name) {
-        Object value = values.get(name);
+        Object value = renewed.get(name);
+        if (value == null) {
+            value = values.get(name);
+        }
         return value == null ? "" : (String) value;
+    }
+
+    @SuppressWarnings("unchecked")
+    void renew(Object credentials) {
+        if (credentials != null) {
+            renewed = (Map<String, Object>) credentials;
+        }
     }
 
     int number(String name) {

@@ -146,6 +146,7 @@ public final class Worker {
         String id = new String(meta, 8, meta.length - 8, StandardCharsets.UTF_8);
         int zero = id.indexOf('\0');
         Map<String, Object> extra = zero < 0 ? Collections.<String, Object>emptyMap() : (Map<String, Object>) Json.read(id.substring(zero + 1));
+        load.renew(extra.get("credentials"));
         return context(zero < 0 ? id : id.substring(0, zero), ByteBuffer.wrap(meta).getLong(), extra);
     }
 
