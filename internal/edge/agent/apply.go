@@ -66,12 +66,11 @@ type applier struct {
 	failed  map[string]keep.FailedChange // functions that did not pass, by name
 	cancel  context.CancelFunc           // of the work under way; nil for none
 
-	work   chan struct{} // there is a document to work on
-	fresh  chan struct{} // other URLs have come, or a network
-	ill    chan struct{} // a function has crashed
-	stop   context.CancelFunc
-	ended  chan struct{}
-	booted bool
+	work  chan struct{} // there is a document to work on
+	fresh chan struct{} // other URLs have come, or a network
+	ill   chan struct{} // a function has crashed
+	stop  context.CancelFunc
+	ended chan struct{}
 }
 
 func newApplier(a *Agent, state keep.State) *applier {

@@ -209,7 +209,7 @@ func (fs *functions) install(one *function) {
 	if old != nil {
 		one.tally = old.tally
 		if old.run != one.run {
-			one.tally.crashes.Store(0)
+			one.crashes.Store(0)
 			one.restarts.Add(1)
 		}
 	}
