@@ -52,8 +52,10 @@ init:
 # Packed: a gateway has little room, and reading it once costs milliseconds.
 .PHONY: init-amd64 init-arm64
 init-amd64 init-arm64: init-%:
-	GOOS=linux GOARCH=$* $(STATIC) -ldflags="-s -w" -o $(INITBIN)/$*/hanshu-init ./$(INIT)
-	@gzip -9nkf $(INITBIN)/$*/hanshu-init && rm $(INITBIN)/$*/hanshu-init
+	@mkdir -p .cache/init/$*
+	GOOS=linux GOARCH=$* $(STATIC) -ldflags="-s -w" -o .cache/init/$*/hanshu-init ./$(INIT)
+	@gzip -9nc .cache/init/$*/hanshu-init > .cache/init/$*/hanshu-init.gz
+	@cmp -s .cache/init/$*/hanshu-init.gz $(INITBIN)/$*/hanshu-init.gz || mv .cache/init/$*/hanshu-init.gz $(INITBIN)/$*/
 
 # What runs functions in Java is embedded too, compiled. Without a Java compiler the server is built without it, and says so
 # when it is asked for Java.

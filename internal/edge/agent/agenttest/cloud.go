@@ -67,7 +67,10 @@ func (c *Cloud) Connect() {
 	o := paho.NewClientOptions().AddBroker("tcp://" + c.Broker.Address).SetClientID("cloud").SetAutoReconnect(false).SetOrderMatters(true)
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.take(m) })
 	c.client = paho.NewClient(o)
-	c.wait(c.client.Connect())
+	require.Eventually(c.T, func() bool {
+		t := c.client.Connect()
+		return t.WaitTimeout(Patience) && t.Error() == nil
+	}, Patience, 100*time.Millisecond, "the broker does not answer")
 	c.wait(c.client.Subscribe(ID.Own()+"/#", 1, nil))
 	c.T.Cleanup(func() { c.client.Disconnect(0) })
 }
