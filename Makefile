@@ -13,7 +13,7 @@ FUZZTIME ?= 5s
 GOARCH   := $(shell $(GO) env GOARCH 2>/dev/null)
 STATIC   := CGO_ENABLED=0 $(GO) build -trimpath
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-PROGRAMS := $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
+PROGRAMS := $(filter-out bin/hanshu-edge,$(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go)))
 GATEWAYS := bin/hanshu-edge-amd64 bin/hanshu-edge-arm64
 INIT     := internal/sandbox/native/init
 INITBIN  := internal/sandbox/native/initbin
@@ -34,7 +34,7 @@ deps: ## check, and as root install, what the build and the tests need
 .PHONY: build
 build: ## build the programs into bin
 	@test/deps.sh build
-	@$(MAKE) --no-print-directory init worker $(PROGRAMS) $(GATEWAYS)
+	@$(MAKE) --no-print-directory init worker $(PROGRAMS) bin/hanshu-edge
 
 # The first process of a sandbox, the workers of functions that bring an executable, and that of the WASM runtime. They are embedded
 # in the server, so they are built before everything that compiles the server, tests included. Go's own cache knows when there is
@@ -52,8 +52,10 @@ init:
 # Packed: a gateway has little room, and reading it once costs milliseconds.
 .PHONY: init-amd64 init-arm64
 init-amd64 init-arm64: init-%:
-	GOOS=linux GOARCH=$* $(STATIC) -ldflags="-s -w" -o $(INITBIN)/$*/hanshu-init ./$(INIT)
-	@gzip -9nkf $(INITBIN)/$*/hanshu-init && rm $(INITBIN)/$*/hanshu-init
+	@mkdir -p .cache/init/$*
+	GOOS=linux GOARCH=$* $(STATIC) -ldflags="-s -w" -o .cache/init/$*/hanshu-init ./$(INIT)
+	@gzip -9nc .cache/init/$*/hanshu-init > .cache/init/$*/hanshu-init.gz
+	@cmp -s .cache/init/$*/hanshu-init.gz $(INITBIN)/$*/hanshu-init.gz || mv .cache/init/$*/hanshu-init.gz $(INITBIN)/$*/
 
 # What runs functions in Java is embedded too, compiled. Without a Java compiler the server is built without it, and says so
 # when it is asked for Java.
@@ -76,6 +78,10 @@ $(PROGRAMS): bin/%: init worker
 .PHONY: $(GATEWAYS)
 $(GATEWAYS): bin/hanshu-edge-%: init-% worker
 	GOOS=linux GOARCH=$* $(STATIC) -tags nethttpomithttp2 -ldflags="$(LDFLAGS)" -o $@ ./cmd/hanshu-edge
+
+.PHONY: bin/hanshu-edge
+bin/hanshu-edge: $(GATEWAYS)
+	@cp bin/hanshu-edge-$(GOARCH) $@
 
 .PHONY: run
 run: ## build, then start a server on 127.0.0.1:8080 (LISTEN=, DATA=)

@@ -202,3 +202,46 @@ func TestCommands(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Contains(out, []byte("offline")), string(out))
 }
+
+// release keeps a script as a version of the agent, and gives the release of a document.
+func release(c *agenttest.Cloud, version, run string) *wire.Release {
+	script := "#!/bin/sh\nif [ \"$1\" = version ]; then echo " + version + "; exit; fi\n" + run + "\n"
+	return &wire.Release{Version: version, Digests: map[string]string{runtime.GOARCH: c.Package([]byte(script)).Digest}}
+}
+
+// A new version of the agent takes over when the cloud says so, and stays once it has reached the cloud; one that does not come up
+// gives way to the one before; functions run on with each.
+func TestReplacesItself(t *testing.T) {
+	t.Parallel()
+	c := agenttest.Start(t)
+	program := binary(t, runtime.GOARCH)
+	f := c.Function("f", passing)
+	p := launch(t, program, c.Enrollment(), "")
+	mark := filepath.Join(t.TempDir(), "ran")
+	doc := c.Document(f)
+	doc.Agent = release(c, "v2", "echo 2 >> "+mark+"; exec "+program+" \"$@\"")
+	c.Push(doc)
+	c.Await("the session of the new version", func() bool { return c.Sessions() >= 2 })
+	c.AwaitGood(1)
+	ran, err := os.ReadFile(mark)
+	require.NoError(t, err)
+	require.Equal(t, "2\n", string(ran))
+
+	doc = c.Document(f)
+	doc.Agent = release(c, "v3", "echo 3 >> "+mark+"; exit 1")
+	c.Push(doc)
+	for range 2 { // systemd would start it again
+		select {
+		case <-p.ended:
+		case <-time.After(agenttest.Patience):
+			t.Fatal("the version that does not come up was not tried")
+		}
+		p = relaunch(t, program, p.dir)
+	}
+	c.Await("the session of the version before", func() bool { return c.Sessions() >= 3 })
+	r := c.AwaitGood(2)
+	require.Equal(t, wire.FunctionRunning, r.Functions[0].State)
+	ran, err = os.ReadFile(mark)
+	require.NoError(t, err)
+	require.Equal(t, "2\n3\n3\n2\n", string(ran))
+}

@@ -219,16 +219,36 @@ func (a *Agent) Run(ctx context.Context) error {
 	err := group.StartAll(ctx, services...)
 	if err == nil {
 		a.log.Info("the gateway is up", "gateway", a.id.ClientID(), "version", a.cfg.Version)
-		select {
-		case <-ctx.Done():
-		case <-a.restart:
-			err = ErrRestart
-		}
+		err = a.stay(ctx)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
 		err = errors.Join(err, group.StopAll(stop))
 	}
 	return errors.Join(err, a.Close())
+}
+
+// stay waits for the end. A version on trial that does not reach the cloud in time makes room for the one before it.
+func (a *Agent) stay(ctx context.Context) error {
+	var late <-chan time.Time
+	if r := a.cfg.Releases; r != nil && r.OnTrial() {
+		timer := time.NewTimer(update.Trial)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.restart:
+			return ErrRestart
+		case <-late:
+			if !a.cfg.Releases.OnTrial() {
+				continue
+			}
+			a.log.Error("this version of the agent does not reach the cloud, and gives way to the one before", "version", a.cfg.Version)
+			return errors.Join(ErrRestart, a.cfg.Releases.GiveUp())
+		}
+	}
 }
 
 // tolerant is a Service without which the gateway can do: functions go on where the local bus cannot come up.

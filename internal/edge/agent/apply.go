@@ -66,18 +66,18 @@ type applier struct {
 	failed  map[string]keep.FailedChange // functions that did not pass, by name
 	cancel  context.CancelFunc           // of the work under way; nil for none
 
-	work   chan struct{} // there is a document to work on
-	fresh  chan struct{} // other URLs have come, or a network
-	ill    chan struct{} // a function has crashed
-	stop   context.CancelFunc
-	ended  chan struct{}
-	booted bool
+	work  chan struct{} // there is a document to work on
+	fresh chan struct{} // other URLs have come
+	net   chan struct{} // a network has come
+	ill   chan struct{} // a function has crashed
+	stop  context.CancelFunc
+	ended chan struct{}
 }
 
 func newApplier(a *Agent, state keep.State) *applier {
 	p := &applier{
 		a: a, state: state, stage: wire.StateApplied, failed: map[string]keep.FailedChange{},
-		work: make(chan struct{}, 1), fresh: make(chan struct{}, 1), ill: make(chan struct{}, 1),
+		work: make(chan struct{}, 1), fresh: make(chan struct{}, 1), net: make(chan struct{}, 1), ill: make(chan struct{}, 1),
 	}
 	if state.Good != nil {
 		for _, f := range state.Good.Failed {
@@ -281,7 +281,7 @@ func isName(name string) bool {
 func (p *applier) crashed() { poke(p.ill) }
 
 // freshened is told when the network is back.
-func (p *applier) freshened() { poke(p.fresh) }
+func (p *applier) freshened() { poke(p.net) }
 
 func (p *applier) run(ctx context.Context) {
 	defer close(p.ended)
@@ -426,15 +426,21 @@ func (p *applier) askFresh(ctx context.Context) {
 	_ = p.a.link.Send(ctx, wire.DesiredGet, wire.GetMessage{Version: version}) // without a link there is nobody to ask
 }
 
-// pause waits, but not beyond the moment when other addresses or a network come.
+// pause waits, but not beyond the moment when a network comes, nor, at first, when other addresses come. Where those are of no use
+// either, the cloud is not to be asked without end.
 func (p *applier) pause(ctx context.Context, d time.Duration) bool {
 	wait := time.NewTimer(d)
 	defer wait.Stop()
+	fresh := p.fresh
+	if d > 4*firstRetry {
+		fresh = nil
+	}
 	select {
 	case <-ctx.Done():
 		return false
 	case <-wait.C:
-	case <-p.fresh:
+	case <-p.net:
+	case <-fresh:
 	}
 	return true
 }

@@ -140,7 +140,7 @@ func (a *Agent) Status() Status {
 // Send asks the agent that runs on a data directory.
 func (ask Ask) Send(dataDir string) (Answer, error) {
 	var answer Answer
-	conn, err := net.DialTimeout("unix", filepath.Join(dataDir, socketName), 5*time.Second)
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "unix", filepath.Join(dataDir, socketName))
 	if err != nil {
 		return answer, fmt.Errorf("no agent runs on %s: %w", dataDir, err)
 	}

@@ -209,7 +209,7 @@ func (fs *functions) install(one *function) {
 	if old != nil {
 		one.tally = old.tally
 		if old.run != one.run {
-			one.tally.crashes.Store(0)
+			one.crashes.Store(0)
 			one.restarts.Add(1)
 		}
 	}
@@ -291,13 +291,26 @@ func (fs *functions) message(name, from, topic string, payload []byte, depth int
 		return false
 	}
 	data, err := json.Marshal(map[string]string{"type": "mqtt", "source": from, "topic": topic, "payload": base64.StdEncoding.EncodeToString(payload)})
-	return err == nil && one.offer(event{faas.SourceMQTT, data, depth})
+	return err == nil && fs.hand(one, event{faas.SourceMQTT, data, depth})
+}
+
+// hand gives an event to a revision, or to the one that has taken its place meanwhile.
+func (fs *functions) hand(one *function, e event) bool {
+	if !one.offer(e) {
+		return false
+	}
+	select {
+	case <-one.done: // nobody may look at its events any more
+		fs.passOn(one)
+	default:
+	}
+	return true
 }
 
 // timer hands a timer's event to a function, unless its last one is still there.
 func (fs *functions) timer(name string) {
 	if one := fs.get(name); one != nil && one.timing.CompareAndSwap(false, true) {
-		if !one.offer(event{faas.SourceTimer, []byte(`{"type":"timer"}`), 0}) {
+		if !fs.hand(one, event{faas.SourceTimer, []byte(`{"type":"timer"}`), 0}) {
 			one.timing.Store(false)
 		}
 	}

@@ -229,7 +229,7 @@ func (p *applier) upgrade(ctx context.Context, doc wire.Document) {
 	p.mu.Lock()
 	address := p.urls[digest]
 	p.mu.Unlock()
-	if digest == "" || r.Failed(digest) {
+	if digest == "" || r.Failed(digest) || r.Stays(digest) {
 		return
 	}
 	err := func() error {
@@ -245,7 +245,7 @@ func (p *applier) upgrade(ctx context.Context, doc wire.Document) {
 				return err
 			}
 		}
-		return r.Try(digest, doc.Agent.Version, p.a.cfg.Version)
+		return r.Try(digest, doc.Agent.Version)
 	}()
 	if err != nil {
 		p.a.log.Error("the agent cannot be replaced", "version", doc.Agent.Version, "err", err)

@@ -33,7 +33,7 @@ type childOptions struct {
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
 		if err := child(text); err != nil {
-			io.WriteString(os.Stderr, err.Error())
+			_, _ = io.WriteString(os.Stderr, err.Error())
 			os.Exit(1)
 		}
 		os.Exit(0)

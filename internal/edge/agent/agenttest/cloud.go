@@ -67,7 +67,10 @@ func (c *Cloud) Connect() {
 	o := paho.NewClientOptions().AddBroker("tcp://" + c.Broker.Address).SetClientID("cloud").SetAutoReconnect(false).SetOrderMatters(true)
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.take(m) })
 	c.client = paho.NewClient(o)
-	c.wait(c.client.Connect())
+	require.Eventually(c.T, func() bool {
+		t := c.client.Connect()
+		return t.WaitTimeout(Patience) && t.Error() == nil
+	}, Patience, 100*time.Millisecond, "the broker does not answer")
 	c.wait(c.client.Subscribe(ID.Own()+"/#", 1, nil))
 	c.T.Cleanup(func() { c.client.Disconnect(0) })
 }
@@ -373,6 +376,9 @@ func (c *Cloud) Hellos() int {
 	defer c.mu.Unlock()
 	return len(c.hellos)
 }
+
+// Sessions is Hellos for a look of Await.
+func (c *Cloud) Sessions() int { return len(c.hellos) }
 
 // Forget forgets all reports and messages.
 func (c *Cloud) Forget() {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -149,6 +150,10 @@ func (s *Store) Fetch(ctx context.Context, digest string, size int64, url string
 	if have == size || size < 0 && hex.EncodeToString(sum.Sum(nil)) == digest {
 		return s.fill(f, digest, size, sum, have, strings.NewReader(""))
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	patience := time.AfterFunc(stall, cancel)
+	defer patience.Stop()
 	body, begin, err := s.get(ctx, url, have)
 	if err != nil {
 		return err
@@ -161,7 +166,24 @@ func (s *Store) Fetch(ctx context.Context, digest string, size int64, url string
 		sum.Reset()
 		have = 0
 	}
-	return s.fill(f, digest, size, sum, have, body)
+	return s.fill(f, digest, size, sum, have, moving{body, patience})
+}
+
+// stall is how long a download may stand still.
+const stall = time.Minute
+
+// moving puts the end of patience off as long as something comes.
+type moving struct {
+	io.Reader
+	patience *time.Timer
+}
+
+func (m moving) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	if n > 0 {
+		m.patience.Reset(stall)
+	}
+	return n, err
 }
 
 func rewind(f *os.File) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/hanshu-faas/hanshu/internal/edge/wire"
 )
@@ -53,7 +54,7 @@ type File struct {
 func Open(path string) (f *File, aside bool, err error) {
 	f = &File{path: path}
 	f.db, err = openDB(path)
-	if err != nil && !errors.Is(err, bolt.ErrTimeout) {
+	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
 		if _, gone := os.Stat(path); gone == nil {
 			aside = os.Rename(path, path+".broken") == nil
 		}

@@ -5,16 +5,18 @@
 package kv
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"encoding/json"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -23,7 +25,7 @@ import (
 const (
 	MaxKey   = 1 << 10  // bytes of a key
 	MaxValue = 1 << 20  // bytes of a value: a text, or all of a list, set or hash
-	MaxTotal = 64 << 20 // bytes of the file
+	MaxTotal = 64 << 20 // bytes of the file, and no more than a few values beyond
 )
 
 var bucket = []byte("kv")
@@ -33,13 +35,14 @@ type Store struct {
 	db    *bolt.DB
 	path  string
 	now   func() time.Time
+	turn  sync.Mutex // guards sweep
 	sweep time.Time
 }
 
 // Open opens a store. A file that cannot be read is put aside under a name that ends in ".broken"; aside tells so.
 func Open(path string) (s *Store, aside bool, err error) {
 	db, err := open(path)
-	if err != nil && !errors.Is(err, bolt.ErrTimeout) {
+	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
 		if aside = os.Rename(path, path+".broken") == nil; aside {
 			db, err = open(path)
 		}
@@ -140,6 +143,8 @@ func (s *Store) room(name string) error {
 	if free() {
 		return nil
 	}
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	if now := s.now(); now.Sub(s.sweep) > time.Minute {
 		s.sweep = now
 		if err := s.db.Update(func(tx *bolt.Tx) error { return (&work{b: tx.Bucket(bucket), now: now.UnixMilli()}).expire() }); err != nil {

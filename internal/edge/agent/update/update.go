@@ -168,6 +168,13 @@ func (r *Releases) Failed(digest string) bool {
 	return false
 }
 
+// Stays tells whether a program is the one that stays already.
+func (r *Releases) Stays(digest string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Current != nil && r.state.Current.Digest == digest
+}
+
 // Install copies a verified program into the folder, once it says of itself that it is the version named.
 func (r *Releases) Install(ctx context.Context, digest, version, from string) error {
 	target := r.path(digest)
@@ -205,7 +212,7 @@ func copyFile(to, from string) error {
 }
 
 // Try has a program run at the next start.
-func (r *Releases) Try(digest, version, _ string) error {
+func (r *Releases) Try(digest, version string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Trying, r.state.Trials = &program{digest, version}, 0

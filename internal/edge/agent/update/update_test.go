@@ -44,7 +44,7 @@ func TestTrial(t *testing.T) {
 	require.ErrorContains(t, r.Install(t.Context(), two, "v3", next), `says that it is "v2"`)
 	require.Error(t, r.Install(t.Context(), two[1:]+"0", "v2", next))
 	require.NoError(t, r.Install(t.Context(), two, "v2", next))
-	require.NoError(t, r.Try(two, "v2", "v1"))
+	require.NoError(t, r.Try(two, "v2"))
 	require.False(t, r.OnTrial())
 	r = open(t, dir, self)
 	require.Equal(t, two, choose(t, r))
@@ -56,7 +56,7 @@ func TestTrial(t *testing.T) {
 
 	three := write(t, next, "v3")
 	require.NoError(t, r.Install(t.Context(), three, "v3", next))
-	require.NoError(t, r.Try(three, "v3", "v2"))
+	require.NoError(t, r.Try(three, "v3"))
 	require.Equal(t, three, choose(t, r))
 	require.Equal(t, three, choose(t, open(t, dir, self)))
 	r = open(t, dir, self)
