@@ -29,6 +29,7 @@ type options struct {
 	binary    string
 	queued    int64
 	only      string
+	functions int
 	json      string
 	fresh     bool // fresh functions only
 	sessions  int  // of gateways
@@ -51,6 +52,7 @@ type bench struct {
 	executables *executables // nil before they are measured
 	web         *web         // alike
 	fleet       *fleet       // alike
+	control     *controlled  // nil but with -only control: it takes minutes
 
 	ready, called, loaded memory // of the server
 	echoLoaded            memory
@@ -71,9 +73,11 @@ const (
 	partTimers = "timers"
 	partJobs   = "jobs"
 	partEdge   = "edge"
+	// partControl is no part of a whole run: it takes minutes.
+	partControl = "control"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partControl}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -111,6 +115,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureJobs(ctx)
 	case partEdge:
 		return b, b.measureFleet(ctx)
+	case partControl:
+		return b, b.measureControl(ctx, dir)
 	}
 
 	echo, to, err := startFloor(ctx, commandEcho)

@@ -205,8 +205,10 @@ func TestEveryAimHasALine(t *testing.T) {
 	}
 	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	b.web = &web{through: newPlace(target{}, 0), alone: newPlace(target{}, 0)}
+	b.timers, b.jobs = &armed{}, &jobList{}
+	alone := &bench{opts: options{only: partControl}, control: &controlled{}}
 	judged := 0
-	for _, r := range b.rows() {
+	for _, r := range append(b.rows(), alone.rows()...) {
 		if r.Verdict != "no target" {
 			judged++
 		}
@@ -241,8 +243,8 @@ func TestNewestRuntime(t *testing.T) {
 func TestParseFlags(t *testing.T) {
 	o, err := parseFlags([]string{"-d", "1s", "-rounds", "2", "-json", "f"})
 	require.NoError(t, err)
-	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000}, o)
-	for _, bad := range [][]string{{"-d", "0s"}, {"-rounds", "0"}, {"-cold", "0"}, {"-warm", "-1s"}, {"more"}} {
+	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000, functions: 100_000}, o)
+	for _, bad := range [][]string{{"-d", "0s"}, {"-rounds", "0"}, {"-cold", "0"}, {"-functions", "10"}, {"-warm", "-1s"}, {"more"}} {
 		_, err := parseFlags(bad)
 		require.Error(t, err, bad)
 	}

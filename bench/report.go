@@ -79,6 +79,7 @@ func aims() map[string]aim {
 	}
 	maps.Copy(all, forkAims())
 	maps.Copy(all, fleetAims())
+	maps.Copy(all, controlAims())
 	return all
 }
 

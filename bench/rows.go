@@ -48,6 +48,8 @@ func (b *bench) lines() []row {
 		return b.jobs.rows()
 	case partEdge:
 		return b.fleet.rows()
+	case partControl:
+		return b.control.rows()
 	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
@@ -153,6 +155,9 @@ func (b *bench) places() []*place {
 
 // foreign is the median, over all samples, of the processors that other programs used.
 func (b *bench) foreign() float64 {
+	if b.control != nil {
+		return b.control.foreign
+	}
 	var values []float64
 	for _, p := range b.places() {
 		for _, samples := range p.Samples {

@@ -29,6 +29,8 @@ type admin struct {
 	User      string `json:"user"`
 	Password  string `json:"password"`
 	Region    string `json:"region"`
+	AccessKey string `json:"access_key"`
+	SecretKey string `json:"secret_key"`
 }
 
 // server is a running `hanshu serve`.

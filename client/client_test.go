@@ -98,6 +98,35 @@ func TestOperations(t *testing.T) {
 			"delete", func(c *Client) (any, error) { return nil, c.DeleteFunction(ctx, urn) },
 			"DELETE", "/v2/p1/fgs/functions/" + urn, "", "", nil,
 		}, {
+			"publish", func(c *Client) (any, error) {
+				f, err := c.PublishVersion(ctx, urn, PublishVersionRequest{Version: "v1", Description: "d"})
+				return f.VersionDescription, err
+			}, "POST", "/v2/p1/fgs/functions/" + urn + "/versions", `{"version":"v1","description":"d"}`, `{"version":"v1","version_description":"d"}`, "d",
+		}, {
+			"versions", func(c *Client) (any, error) {
+				list, err := c.ListVersions(ctx, urn)
+				return len(list), err
+			}, "GET", "/v2/p1/fgs/functions/" + urn + "/versions?marker=0&maxitems=400", "", `{"versions":[{"version":"latest"}],"count":1}`, 1,
+		}, {
+			"create alias", func(c *Client) (any, error) {
+				a, err := c.CreateAlias(ctx, urn, Alias{Name: "a", Version: "v1", Weights: map[string]int{"v2": 10}})
+				return a.Weights["v2"], err
+			}, "POST", "/v2/p1/fgs/functions/" + urn + "/aliases", `{"name":"a","version":"v1","additional_version_weights":{"v2":10}}`,
+			`{"name":"a","additional_version_weights":{"v2":10}}`, 10,
+		}, {
+			"update alias", func(c *Client) (any, error) {
+				a, err := c.UpdateAlias(ctx, urn, Alias{Name: "a/b", Version: "v2", Description: &empty})
+				return a.Version, err
+			}, "PUT", "/v2/p1/fgs/functions/" + urn + "/aliases/a%2Fb", `{"name":"a/b","version":"v2","description":""}`, `{"version":"v2"}`, "v2",
+		}, {
+			"aliases", func(c *Client) (any, error) {
+				list, err := c.ListAliases(ctx, urn)
+				return len(list), err
+			}, "GET", "/v2/p1/fgs/functions/" + urn + "/aliases", "", `[{"name":"a"},{"name":"b"}]`, 2,
+		}, {
+			"delete alias", func(c *Client) (any, error) { return nil, c.DeleteAlias(ctx, urn, "a") },
+			"DELETE", "/v2/p1/fgs/functions/" + urn + "/aliases/a", "", "", nil,
+		}, {
 			"logs", func(c *Client) (any, error) {
 				page, err := c.Logs(ctx, Ref{Package: "default", Name: "f"}, LogsOptions{After: 7, Before: 9, Limit: 2, Wait: 3 * time.Second})
 				return len(page.Runs), err
@@ -321,6 +350,8 @@ func TestParseRef(t *testing.T) {
 	for text, want := range map[string]string{
 		"f":                                "urn:fss:r:p:function:default:f",
 		"g:f":                              "urn:fss:r:p:function:g:f",
+		"f:!prod":                          "urn:fss:r:p:function:default:f:!prod",
+		"g:f:!prod":                        "urn:fss:r:p:function:g:f:!prod",
 		"urn:fss:r2:p2:function:g:f":       "urn:fss:r2:p2:function:g:f",
 		"urn:fss:r2:p2:function:g:f:v1":    "urn:fss:r2:p2:function:g:f:v1",
 		"urn:fss:r2:p2:function:g:f:!prod": "urn:fss:r2:p2:function:g:f:!prod",

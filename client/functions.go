@@ -15,6 +15,7 @@ type Function struct {
 	Name               string `json:"func_name"`
 	Package            string `json:"package"`
 	Version            string `json:"version"`
+	VersionDescription string `json:"version_description"`
 	Runtime            string `json:"runtime"`
 	RuntimeNotice      string `json:"runtime_notice"` // which version serves the runtime, when it is not the one named
 	Handler            string `json:"handler"`
@@ -30,6 +31,8 @@ type Function struct {
 	CodeSize           int64  `json:"code_size"` // bytes
 	Digest             string `json:"digest"`    // SHA-512 of the package, hexadecimal
 	LastModified       string `json:"last_modified"`
+
+	Dependencies []string `json:"depend_version_list"` // ids of versions, in order
 
 	Raw json.RawMessage `json:"-"`
 }
@@ -75,14 +78,18 @@ type CreateFunctionRequest struct {
 	Description        string `json:"description,omitempty"`
 	InitializerHandler string `json:"initializer_handler,omitempty"`
 	InitializerTimeout int    `json:"initializer_timeout,omitempty"`
+
+	Dependencies []string `json:"depend_version_list,omitempty"`
 }
 
-// UpdateFunctionCodeRequest is a new package of a function.
+// UpdateFunctionCodeRequest is a new package of a function. Where Dependencies are given, Code may be empty: then it stays.
 type UpdateFunctionCodeRequest struct {
 	CodeType     string `json:"code_type"`
 	CodeFilename string `json:"code_filename,omitempty"`
 	CodeURL      string `json:"code_url,omitempty"`
 	Code         Code   `json:"func_code"`
+
+	Dependencies *[]string `json:"depend_version_list,omitempty"` // nil leaves them
 }
 
 // UpdateFunctionConfigRequest changes a function's settings; a nil field is left as it is.

@@ -15,7 +15,8 @@ type Ref struct {
 	Qualifier string // a version, or an alias behind "!"; "" for none
 }
 
-// ParseRef reads a name, package:name, or a URN of 7 or 8 parts.
+// ParseRef reads a name, package:name, or a URN of 7 or 8 parts. A name may have an alias behind it: name:!alias,
+// package:name:!alias.
 func ParseRef(text string) (Ref, error) {
 	parts := strings.Split(text, ":")
 	var r Ref
@@ -27,6 +28,10 @@ func ParseRef(text string) (Ref, error) {
 		}
 	case parts[0] != "urn" && len(parts) == 1:
 		r = Ref{Package: "default", Name: parts[0]}
+	case parts[0] != "urn" && len(parts) == 2 && strings.HasPrefix(parts[1], "!"):
+		r = Ref{Package: "default", Name: parts[0], Qualifier: parts[1]}
+	case parts[0] != "urn" && len(parts) == 3 && strings.HasPrefix(parts[2], "!"):
+		r = Ref{Package: parts[0], Name: parts[1], Qualifier: parts[2]}
 	case parts[0] != "urn" && len(parts) == 2:
 		r = Ref{Package: parts[0], Name: parts[1]}
 	}

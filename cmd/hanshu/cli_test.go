@@ -82,7 +82,7 @@ func TestCommands(t *testing.T) {
 		require.Contains(t, cmd.Long, "Exit codes:", cmd.Name())
 	}
 	for _, name := range []string{"serve", "login", "logout", "token", "new", "deploy", "invoke", "list", "show", "logs", "runs", "queue", "delete", "runtimes",
-		"doctor", "version", "exit-codes", "completion"} {
+		"doctor", "version", "exit-codes", "completion", "dependency", "export", "import", "tf"} {
 		require.True(t, names[name], name)
 	}
 }

@@ -13,7 +13,7 @@ func newDeleteCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "remove a function",
-		Long: `Delete removes a function with all its versions; NAME is a name, package:name, or a URN. It asks first, and where nobody can be
+		Long: `Delete removes a function with all its versions, or the version that NAME names; NAME is a name, package:name, or a URN. It asks first, and where nobody can be
 asked it wants --yes.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu delete hello
   hanshu delete hello --yes`,

@@ -61,6 +61,7 @@ tests/ or docs/*.md.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 	f.StringVar(&initHandler, "init-handler", "", "function to run once in a new instance; \"\" for none")
 	f.IntVar(&flags.MemorySize, "memory", 0, "memory of an instance in MB")
 	f.IntVar(&flags.Timeout, "timeout", 0, "longest time of a call in seconds")
+	f.StringArrayVar(&flags.Dependencies, "dependency", nil, "`NAME[:VERSION]` of a dependency, the newest version by default; may be given again, in order")
 	f.StringArrayVar(&env, "env", nil, "`NAME=VALUE` for the function's user data; may be given again")
 	return cmd
 }
@@ -108,6 +109,9 @@ func runDeploy(ctx context.Context, c *cli, path string, flags manifest, env []s
 		Warning: absentHandler(f.Handler, src.files),
 		Digest:  f.Digest, Size: f.CodeSize, Files: len(src.files), TookMS: time.Since(begun).Milliseconds(),
 		InvokeURL: server.InvocationURL(urn),
+	}
+	if len(f.Dependencies) > 0 {
+		out.Warning = "" // it may be in one of them
 	}
 	if server.Config().Password != "" {
 		out.Curl = fmt.Sprintf(`curl -sS -X POST -H "X-Auth-Token: $(%s)" -H 'Content-Type: application/json' -d '{}' %s`, c.self("token"), quote(out.InvokeURL))
@@ -174,17 +178,37 @@ func (d *deployment) run(ctx context.Context) (*client.Function, error) {
 		}
 		d.action, d.changed = "updated", append(d.changed, "settings")
 	}
-	if sum := sha512.Sum512(d.src.zip); f.Digest != hex.EncodeToString(sum[:]) {
-		in := client.UpdateFunctionCodeRequest{CodeType: d.src.kind, CodeFilename: d.filename(), Code: client.Code{File: d.src.zip}}
-		if _, err := d.server.UpdateFunctionCode(ctx, urn, in); err != nil {
-			return nil, err
-		}
-		d.action, d.changed = "updated", append(d.changed, "code")
+	if err := d.updateCode(ctx, urn, f); err != nil {
+		return nil, err
 	}
 	if d.action == "unchanged" {
 		return f, nil
 	}
 	return d.server.ShowFunctionConfig(ctx, urn)
+}
+
+// updateCode sends what differs of the package and the dependencies.
+func (d *deployment) updateCode(ctx context.Context, urn string, f *client.Function) error {
+	in := client.UpdateFunctionCodeRequest{CodeType: d.src.kind}
+	var changed []string
+	if sum := sha512.Sum512(d.src.zip); f.Digest != hex.EncodeToString(sum[:]) {
+		in.CodeFilename, in.Code.File = d.filename(), d.src.zip
+		changed = append(changed, "code")
+	}
+	uses, err := dependencyIDs(ctx, d.server, d.want.Dependencies)
+	if err != nil {
+		return err
+	}
+	if uses != nil && !slices.Equal(uses, f.Dependencies) {
+		in.Dependencies = &uses
+		changed = append(changed, "dependencies")
+	}
+	if changed == nil {
+		return nil
+	}
+	d.action, d.changed = "updated", append(d.changed, changed...)
+	_, err = d.server.UpdateFunctionCode(ctx, urn, in)
+	return err
 }
 
 // absentHandler warns of a handler whose file is not in the package. It keeps to what is true of every language: the file's
@@ -238,6 +262,10 @@ func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 	}
 	if in.InitializerHandler != "" && in.InitializerTimeout == 0 {
 		in.InitializerTimeout = defaultInitTimeout
+	}
+	var err error
+	if in.Dependencies, err = dependencyIDs(ctx, d.server, w.Dependencies); err != nil {
+		return nil, err
 	}
 	if data := w.userData(nil); len(data) > 0 {
 		text, err := json.Marshal(data)

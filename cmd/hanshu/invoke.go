@@ -31,7 +31,7 @@ func newInvokeCommand(c *cli) *cobra.Command {
 		Use:   "invoke NAME",
 		Short: "call a function and wait for its answer, or have it called later",
 		Long: `Invoke calls a function with an event and prints what it returns on standard output. How the call went and what the function
-wrote to its log stand on standard error. NAME is a name, package:name, or a URN. With --async it waits only until the server has
+wrote to its log stand on standard error. NAME is a name, package:name, or a URN, with an alias behind it as in hello:!prod. With --async it waits only until the server has
 the call on its disk, and prints the request id.` +
 			exitHelp(exitOK, exitFunction, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu invoke hello

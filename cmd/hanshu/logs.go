@@ -54,7 +54,7 @@ func runLogs(ctx context.Context, c *cli, name string, o logsOptions) error {
 	if o.number < 0 || o.number > mostRuns {
 		return usagef("-n must be 0 to %d", mostRuns)
 	}
-	r, err := ref(name)
+	r, err := wholeRef(name)
 	if err != nil {
 		return err
 	}

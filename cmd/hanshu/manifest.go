@@ -25,6 +25,7 @@ type manifest struct {
 	MemorySize         int               `json:"memory_size,omitempty"`         // MB
 	Timeout            int               `json:"timeout,omitempty"`             // seconds
 	UserData           map[string]string `json:"user_data"`                     // all of it, where it is there at all
+	Dependencies       []string          `json:"dependencies"`                  // NAME or NAME:VERSION, in order; likewise
 }
 
 // maxManifest bounds hanshu.json, in bytes.

@@ -41,7 +41,7 @@ that are still kept.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 				return usagef("ls takes at most one NAME, and was given %d", len(args))
 			}
 			if len(args) == 1 {
-				r, err := ref(args[0])
+				r, err := wholeRef(args[0])
 				if err != nil {
 					return err
 				}

@@ -50,7 +50,9 @@ ended, unless a filter is set. With --json it prints an array.` + exitHelp(exitO
 				if err != nil {
 					return err
 				}
-				o.Package, o.Function = r.Package, r.Name
+				if o.Package, o.Function = r.Package, r.Name; r.Qualifier != "" {
+					o.Version = r.Qualifier
+				}
 			}
 			if o.number < 1 || o.number > mostRuns {
 				return usagef("-n must be 1 to %d", mostRuns)
@@ -62,7 +64,7 @@ ended, unless a filter is set. With --json it prints an array.` + exitHelp(exitO
 	flags.IntVarP(&o.number, "number", "n", 50, "so many of the newest calls")
 	flags.StringVar(&o.Status, "status", "", "only those that failed (failed), or that failed with this code, such as timeout")
 	flags.StringVar(&o.Source, "source", "", "only those from there: api, timer, replay, ...")
-	flags.StringVar(&o.Version, "version", "", "only those of this version")
+	flags.StringVar(&o.Version, "version", "", "only those of this version, or through the alias !NAME")
 	flags.DurationVar(&o.since, "since", 0, "only those that ended within this time")
 	return cmd
 }

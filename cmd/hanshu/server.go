@@ -109,6 +109,15 @@ func ref(text string) (client.Ref, error) {
 	return r, nil
 }
 
+// wholeRef is ref for a command that is about all versions of a function together.
+func wholeRef(text string) (client.Ref, error) {
+	r, err := ref(text)
+	if err == nil && r.Qualifier != "" {
+		return r, usagef("this is about all versions together; leave out :%.60s, or see 'hanshu runs ls'", r.Qualifier)
+	}
+	return r, err
+}
+
 // completeNames offers the functions of the server, if it answers at once.
 func (c *cli) completeNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {

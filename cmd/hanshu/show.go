@@ -59,6 +59,7 @@ func runShow(ctx context.Context, c *cli, name string) error {
 		{"user data", strings.Join(userDataNames(f.UserData), ", ")},
 		{"code", f.CodeType + ", " + size(f.CodeSize)},
 		{"digest", f.Digest},
+		{"dependencies", strings.Join(f.Dependencies, ", ")},
 		{"modified", f.LastModified},
 	}
 	c.table(slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" }))

@@ -106,6 +106,9 @@ func (s *source) settings(flags manifest, env []string) (wanted, error) {
 	w.MemorySize = cmp.Or(flags.MemorySize, m.MemorySize)
 	w.Timeout = cmp.Or(flags.Timeout, m.Timeout)
 	w.InitializerHandler = cmp.Or(flags.InitializerHandler, m.InitializerHandler)
+	if flags.Dependencies != nil {
+		w.Dependencies = flags.Dependencies
+	}
 	for _, pair := range env {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {

@@ -7,11 +7,12 @@ import (
 )
 
 func newVersionCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "print the version of this program",
-		Long:    "Version prints the version of this program; that of the server stands in its /admin/v1/status." + exitHelp(exitOK),
-		Example: "  hanshu version --json",
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "print the version of this program, or publish versions of functions",
+		Long: `Version prints the version of this program; that of the server stands in its /admin/v1/status. Its subcommands are about versions of
+functions.` + exitHelp(exitOK),
+		Example: "  hanshu version --json\n  hanshu version publish hello v1",
 		Args:    noArgs,
 		Run: func(*cobra.Command, []string) {
 			if c.json {
@@ -21,4 +22,6 @@ func newVersionCommand(c *cli) *cobra.Command {
 			c.printf("hanshu %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},
 	}
+	addVersionCommands(c, cmd)
+	return cmd
 }

@@ -43,6 +43,7 @@ import (
 // Members satisfy what their users declare.
 var (
 	_ control.FunctionStore = (*store.DB)(nil)
+	_ control.VersionStore  = (*store.DB)(nil)
 	_ auth.Store            = (*store.DB)(nil)
 	_ auth.ClientStore      = (*store.DB)(nil)
 	_ auth.Registry         = (*store.DB)(nil)
@@ -165,10 +166,11 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Preparer: ahead, Images: images,
+		Preparer: ahead, Images: images, Dependencies: db,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
+	dependencies := s.newDependencies(db, blobs, fetcher)
 	records, err := s.openRecords(counters)
 	if err != nil {
 		return err
@@ -198,16 +200,16 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, afar.service}, instances
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs, afar.service}, instances
 	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
-		functiongraph.New(functiongraph.Config{Functions: functions, Triggers: triggers.use, Invoker: invoker, Access: identities,
-			IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
+		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
+			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		uiot.New(uiot.Config{Functions: functions, Placed: afar.placed, Gateways: afar.service, Packages: blobs, Access: identities, Logins: identities,
 			Links: afar.links, Domain: auth.OwnerDomain, Runtime: newestPython(catalogue)}).Face(),
-		admin.New(withPeople(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), afar), identities, trail)),
+		admin.New(withPeople(withDependencies(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), afar), dependencies), identities, trail)),
 	)
 	if err != nil {
 		return err
@@ -223,7 +225,11 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
 		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
+		{Name: "sweep of unpacked packages", Service: newSweep("unpacked packages", cache.Sweep, db.DigestUsed, s.log)},
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
+	}
+	if db.Shared() {
+		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, instances, s.log)})
 	}
 	s.services = append(append(s.services, triggers.Services...), afar.services()...)
 	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})

@@ -122,6 +122,9 @@ func (g *gateways) Wanted(ctx context.Context, one *faas.Gateway) ([]edge.Wanted
 	}
 	var all []edge.Wanted
 	for _, p := range placed {
+		if !control.Portable(p.Function) {
+			continue // it became so after it was bound
+		}
 		w := edge.Wanted{Function: p.Function}
 		if p.Setting != nil {
 			w.Setting = *p.Setting

@@ -48,10 +48,6 @@ func (s *Server) withGateways(c admin.Config, g *gateways) admin.Config {
 type jobInvoker struct{ invoker *invoke.Invoker }
 
 func (i jobInvoker) Invoke(ctx context.Context, job faas.JobStatus) (*faas.Result, error) {
-	key := job.Key
-	if job.Alias != "" {
-		key.Version = ""
-	}
 	call := faas.Invocation{
 		ID: job.ID, Source: job.Source, Event: job.Event, MemoryMB: job.MemoryMB, Alias: job.Alias, Kill: ctx.Done(), Async: true,
 		Parent: job.Parent, Attempt: job.Attempts, Accepted: job.Accepted(),
@@ -59,7 +55,7 @@ func (i jobInvoker) Invoke(ctx context.Context, job faas.JobStatus) (*faas.Resul
 	if job.Origin != "" {
 		call.Origin, call.Depth, call.Timeout, call.QueueWait = job.Origin, minapp.DepthOf(job.Origin), minapp.AsyncLimit, minapp.SyncPatience
 	}
-	return i.invoker.Invoke(ctx, invoke.Request{Key: key, Alias: job.Alias, Call: call})
+	return i.invoker.Invoke(ctx, invoke.Request{Key: job.Key, Alias: job.Alias, Call: call})
 }
 
 // jobPolicies adds to the settings for asynchronous calls what their functions allow.

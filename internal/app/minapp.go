@@ -75,10 +75,10 @@ type policies struct {
 
 func (p policies) Policy(ctx context.Context, key faas.FunctionKey, alias string) (faas.AsyncConfig, error) {
 	c, err := p.AsyncConfigs.Policy(ctx, key, alias)
-	if err != nil || alias != "" {
+	if err != nil {
 		return c, err
 	}
-	f, err := p.invoker.Find(ctx, invoke.Request{Key: key})
+	f, err := p.invoker.Find(ctx, invoke.Request{Key: key, Alias: alias})
 	if err == nil && f.Spec.Contract == faas.ContractCallback {
 		c = callbackPolicy(c)
 	}

@@ -57,9 +57,12 @@ type tree struct {
 	users int
 	used  time.Time
 	bytes int64
+	parts []func() // let go of the trees that its files belong to; of a merged one only
 }
 
 const (
+	block = 4096 // what each thing takes on disk beyond its own bytes, on the safe side
+
 	codeFolder = "code"
 	bytesFile  = "bytes"
 )
@@ -89,7 +92,7 @@ func (c *Cache) load() error {
 			continue
 		}
 		bytes, boot, used, err := readSize(filepath.Join(c.cfg.Dir, key, bytesFile))
-		if err != nil || boot == "" || boot != c.boot { // someone has taken it apart, or a crash of the host may have
+		if err != nil || boot == "" || boot != c.boot || strings.HasPrefix(key, mergedPrefix) { // someone has taken it apart, or a crash of the host may have
 			if err := os.RemoveAll(filepath.Join(c.cfg.Dir, key)); err != nil {
 				return err
 			}
@@ -120,10 +123,17 @@ func readSize(path string) (bytes int64, boot string, used time.Time, err error)
 // read until release is called, once; nothing may be written there. Callers that want the same package at the same time
 // wait for one unpacking.
 //
+// A package with Layers is given with these laid over it, each over the ones before: of two files with one name the later stands.
+// The limit of files is that of one package.
+//
 // Errors: those of the store; CodeInvalid and CodeTooLarge as Inspect gives them; CodeInvalid, field "code_filename", for a
 // bare source whose Filename is no plain path.
 func (c *Cache) Dir(ctx context.Context, pkg faas.Package) (path string, release func(), err error) {
-	key, err := treeKey(pkg)
+	name := treeKey
+	if len(pkg.Layers) > 0 {
+		name = mergedKey
+	}
+	key, err := name(pkg)
 	if err != nil {
 		return "", nil, err
 	}
@@ -213,10 +223,14 @@ func (c *Cache) touch(t *tree) bool {
 		return true
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.trees[t.key] == t {
+	known := c.trees[t.key] == t
+	if known {
 		delete(c.trees, t.key)
 		c.bytes -= t.bytes
+	}
+	c.mu.Unlock()
+	if known {
+		t.letGo()
 	}
 	return false
 }
@@ -226,6 +240,7 @@ func (c *Cache) touch(t *tree) bool {
 func (c *Cache) prune() {
 	c.mu.Lock()
 	var gone []string
+	var removed []*tree
 	for c.bytes > c.cfg.MaxBytes {
 		var oldest *tree
 		for _, t := range c.trees {
@@ -238,6 +253,7 @@ func (c *Cache) prune() {
 		}
 		delete(c.trees, oldest.key)
 		c.bytes -= oldest.bytes
+		removed = append(removed, oldest)
 		if aside, err := c.moveAside(oldest.key); err == nil {
 			gone = append(gone, aside)
 		}
@@ -245,6 +261,9 @@ func (c *Cache) prune() {
 	c.mu.Unlock()
 	for _, dir := range gone {
 		os.RemoveAll(dir)
+	}
+	for _, t := range removed {
+		t.letGo() // which makes its parts free to be removed too
 	}
 }
 
@@ -268,6 +287,12 @@ func (c *Cache) fill(ctx context.Context, t *tree, pkg faas.Package) error {
 	if err := errors.Join(os.Mkdir(code, 0o755), os.Chmod(code, 0o755), os.Chmod(work, 0o755)); err != nil {
 		return fmt.Errorf("blob: unpack: %w", err)
 	}
+	if len(pkg.Layers) > 0 {
+		if err := c.merge(ctx, t, pkg, code); err != nil {
+			return err
+		}
+		return c.installed(work, t)
+	}
 	r, err := c.blobs.Open(ctx, pkg.Digest)
 	if err != nil {
 		return err
@@ -282,9 +307,14 @@ func (c *Cache) fill(ctx context.Context, t *tree, pkg faas.Package) error {
 	if err != nil {
 		return err
 	}
-	const block = 4096 // what each thing takes on disk beyond its own bytes, on the safe side
 	t.bytes = contents.Bytes + int64(contents.Entries)*block
+	return c.installed(work, t)
+}
+
+// installed puts a finished tree in its place, or lets go of its parts.
+func (c *Cache) installed(work string, t *tree) error {
 	if err := c.install(work, t); err != nil {
+		t.letGo()
 		return fmt.Errorf("blob: unpack: %w", err)
 	}
 	return nil

@@ -23,6 +23,7 @@ type Code struct {
 	Filename string // "" for one that fits
 	URL      string // of KindOBS only
 	Data     []byte // of the other kinds: a zip or jar, or for KindInline one bare source file
+	Pulled   []byte // of KindOBS only: what the URL held when it was pulled, so that it need not be asked again; nil to ask
 }
 
 func (c *Code) empty() bool { return len(c.Data) == 0 && c.URL == "" }
@@ -40,7 +41,10 @@ func (s *Functions) takeIn(ctx context.Context, c Code) (faas.Package, error) {
 	data := c.Data
 	if c.Kind == faas.KindOBS {
 		var err error
-		if data, err = s.cfg.Fetcher.Fetch(ctx, c.URL, faas.MaxPulledBytes); err != nil {
+		if data = c.Pulled; data == nil {
+			data, err = s.cfg.Fetcher.Fetch(ctx, c.URL, faas.MaxPulledBytes)
+		}
+		if err != nil {
 			return faas.Package{}, err
 		}
 		if !isZip(data) {
@@ -121,6 +125,7 @@ func (s *Functions) setCode(f *faas.Function, pkg faas.Package, at time.Time) er
 		}
 		pkg.Filename = cmp.Or(pkg.Filename, name)
 	}
+	pkg.Layers = f.Code.Layers
 	f.Code = pkg
 	f.ImageLabel = imageLabel(f.Version, at)
 	return nil

@@ -29,7 +29,7 @@ type Preparer interface {
 	Prepare(ctx context.Context, f *faas.Function) error
 }
 
-// FunctionsConfig is what Functions needs. All of it is required but Preparer, Images, MaxReserved and Now.
+// FunctionsConfig is what Functions needs. All of it is required but Preparer, Images, Dependencies, MaxReserved and Now.
 type FunctionsConfig struct {
 	Store    FunctionStore
 	Packages PackageStore
@@ -39,7 +39,9 @@ type FunctionsConfig struct {
 	Runtimes Runtimes
 	Preparer Preparer // nil where no language wants it
 	Images   Images   // nil where no image can be run
-	Quota    faas.Quota
+	// Dependencies finds those that functions name; nil where there are none.
+	Dependencies DependencyFinder
+	Quota        faas.Quota
 	// MaxReserved bounds the reserved instances of all functions together; 0 for no bound.
 	MaxReserved int
 	Region      string
@@ -99,6 +101,9 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	if err := n.Settings.required(); err != nil {
 		return nil, err
 	}
+	if err := s.withLayers(ctx, project, &n.Settings); err != nil {
+		return nil, err
+	}
 	if err := s.apply(f, n.Settings); err != nil {
 		return nil, err
 	}
@@ -147,35 +152,17 @@ type ListQuery struct {
 // It pages by offset, as the clients of the dialects do: they take a marker that equals the total for the end, which a
 // cursor could do by accident.
 func (s *Functions) List(ctx context.Context, project string, q ListQuery) ([]*faas.Function, int64, error) {
-	const step = 400
-	var found []*faas.Function
-	filter := faas.FunctionFilter{Project: project, Package: q.Package, NamePart: q.NamePart}
-	for skip := q.Offset; ; {
-		filter.Limit = int(min(skip, step))
-		if skip == 0 {
-			filter.Limit = min(q.Limit-len(found), step)
-		}
-		page, err := s.cfg.Store.ListFunctions(ctx, filter)
-		if err != nil {
-			return nil, 0, err
-		}
-		if q.Offset >= page.Total {
-			return nil, page.Total, nil
-		}
-		if skip > 0 {
-			skip -= int64(len(page.Functions))
-		} else {
-			found = append(found, page.Functions...)
-		}
-		if page.Next == 0 || len(found) >= q.Limit {
-			return found, page.Total, nil
-		}
-		filter.After = page.Next
-	}
+	page, err := s.cfg.Store.ListFunctions(ctx, faas.FunctionFilter{
+		Project: project, Package: q.Package, NamePart: q.NamePart, Skip: q.Offset, Limit: q.Limit,
+	})
+	return page.Functions, page.Total, err
 }
 
 // UpdateConfig changes the settings given and leaves the others. Errors: as Create.
 func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.URN, set Settings) (*faas.Function, error) {
+	if err := s.withLayers(ctx, project, &set); err != nil {
+		return nil, err
+	}
 	var pkg *faas.Package
 	if set.Image != nil {
 		var err error
@@ -217,21 +204,35 @@ func (s *Functions) SetPinned(ctx context.Context, project string, urn faas.URN,
 	return err
 }
 
-// Delete removes a function with all that belongs to it. A URN that names a version means that version alone: Latest
-// cannot go without the function (CodeInvalid, field "version").
+// Delete removes a function with all that belongs to it: versions, aliases, triggers, calls that wait. A URN that names a version
+// or an alias means that version alone, with the aliases that lead to it and the triggers of them all. Errors: CodeInvalid, field
+// "version", for Latest, which cannot go without the function; CodeConflict, field "additional_version", for a version that is the
+// second one of an alias.
 func (s *Functions) Delete(ctx context.Context, project string, urn faas.URN) error {
-	key, err := s.mutableKey(ctx, project, urn)
+	key, err := s.key(ctx, project, urn)
 	if err != nil {
 		return err
 	}
-	if urn.Qualified() {
+	if !urn.Qualified() {
+		if err := s.cfg.Store.DeleteFunction(ctx, key); err != nil {
+			return err
+		}
+		key.Version = "" // all of them
+		s.cfg.Changes.FunctionChanged(key)
+		return nil
+	}
+	if key.Version == faas.Latest {
 		if _, err := s.cfg.Store.Function(ctx, key); err != nil {
 			return err
 		}
-		return faas.Errorf(faas.CodeInvalid, "version", "version %q cannot be deleted alone; leave the version out to delete the function", urn.Version)
+		return faas.Errorf(faas.CodeInvalid, "version", "version %q cannot be deleted alone; leave the version out to delete the function", key.Version)
 	}
-	if err := s.cfg.Store.DeleteFunction(ctx, key); err != nil {
+	aliases, err := s.cfg.Store.DeleteVersion(ctx, key)
+	if err != nil {
 		return err
+	}
+	for _, name := range aliases {
+		s.cfg.Changes.FunctionChanged(aliasKey(key, name))
 	}
 	s.cfg.Changes.FunctionChanged(key)
 	return nil
@@ -281,9 +282,13 @@ func (s *Functions) UpdateCode(ctx context.Context, project string, urn faas.URN
 			return nil, err
 		}
 	}
+	set := Settings{Dependencies: u.Dependencies, Image: u.Image, Carried: u.Carried}
+	if err := s.withLayers(ctx, project, &set); err != nil {
+		return nil, err
+	}
 	alter := func(f *faas.Function) error {
 		f.ModifiedAt = s.now()
-		if err := s.apply(f, Settings{Dependencies: u.Dependencies, Image: u.Image, Carried: u.Carried}); err != nil {
+		if err := s.apply(f, set); err != nil {
 			return err
 		}
 		if keep {
@@ -369,7 +374,7 @@ func (s *Functions) change(ctx context.Context, project string, urn faas.URN, al
 	return f, nil
 }
 
-// key resolves a URN to a version. No alias can exist, as none can be made.
+// key resolves a URN to a version: an alias to its main one. Only an alias is looked up.
 func (s *Functions) key(ctx context.Context, project string, urn faas.URN) (faas.FunctionKey, error) {
 	key := faas.FunctionKey{Project: project, Package: urn.Package, Name: urn.Name, Version: urn.Version}
 	if key.Version == "" {
@@ -379,10 +384,11 @@ func (s *Functions) key(ctx context.Context, project string, urn faas.URN) (faas
 		return key, faas.NotFound("function", urn.Name)
 	}
 	if urn.Alias != "" {
-		if _, err := s.cfg.Store.Function(ctx, key); err != nil {
+		a, err := s.cfg.Store.Alias(ctx, key, urn.Alias)
+		if err != nil {
 			return key, err
 		}
-		return key, faas.NotFound("alias", urn.Alias)
+		key.Version = a.Key.Version
 	}
 	return key, nil
 }

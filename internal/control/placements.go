@@ -66,6 +66,11 @@ func (g *Gateways) place(ctx context.Context, project string, id faas.GatewayID)
 	return one.GatewayID, err
 }
 
+// Portable tells whether gateways can run a function: an image, dependencies and the contract of callbacks stay here.
+func Portable(f *faas.Function) bool {
+	return f.Code.Kind != faas.KindImage && f.Spec.Contract != faas.ContractCallback && len(f.Spec.Dependencies) == 0
+}
+
 // Bind lets a function run on a gateway, or on every gateway of a product. Errors: CodeNotFound, field "function", "product" or
 // "gateway"; CodeUnsupported, field "runtime", for one that no gateway can run; CodeQuota, field "gateway".
 func (g *Gateways) Bind(ctx context.Context, project string, urn faas.URN, id faas.GatewayID) error {
@@ -73,8 +78,8 @@ func (g *Gateways) Bind(ctx context.Context, project string, urn faas.URN, id fa
 	if err != nil {
 		return err
 	}
-	if f.Code.Kind == faas.KindImage || f.Spec.Contract == faas.ContractCallback {
-		return faas.Errorf(faas.CodeUnsupported, "runtime", "function %q cannot run on a gateway: it is a container image, or answers by a callback", f.Name)
+	if !Portable(f) {
+		return faas.Errorf(faas.CodeUnsupported, "runtime", "function %q cannot run on a gateway: it is a container image, has dependencies, or answers by a callback", f.Name)
 	}
 	if id, err = g.place(ctx, project, id); err != nil {
 		return err

@@ -2,7 +2,6 @@ package control
 
 import (
 	"maps"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -48,7 +47,8 @@ type Settings struct {
 	AppRole       *string
 	AuthInHeader  *bool
 	EnterpriseID  *string
-	Dependencies  *[]string
+	Dependencies  *[]string // see Functions.withLayers
+	layers        []string
 	Image         *faas.Image // of faas.RuntimeImage only; one without Ref takes it away
 	// Carried fields by name, as JSON text that the dialect has checked; "" takes one away.
 	Carried map[string]string
@@ -120,7 +120,7 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	if err := s.setVariables(f, set); err != nil {
 		return err
 	}
-	if err := setDependencies(spec, set.Dependencies); err != nil {
+	if err := setDependencies(f, set.Dependencies, set.layers); err != nil {
 		return err
 	}
 	setCarried(spec, set.Carried)
@@ -204,18 +204,6 @@ func checkLengths(spec *faas.Spec) error {
 			return faas.Errorf(faas.CodeInvalid, text.field, "%s is over %d characters", text.field, maxName)
 		}
 	}
-	return nil
-}
-
-// setDependencies refuses every id: no dependency can exist, as none can be made.
-func setDependencies(spec *faas.Spec, ids *[]string) error {
-	if ids == nil {
-		return nil
-	}
-	for _, id := range *ids {
-		return faas.NotFound("dependency", id)
-	}
-	spec.Dependencies = slices.Clone(*ids)
 	return nil
 }
 

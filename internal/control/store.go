@@ -1,4 +1,4 @@
-// Package control holds the use cases on what exists: functions now; versions, aliases, triggers and dependencies later.
+// Package control holds the use cases on what exists: functions, their versions and aliases, triggers and dependencies.
 // A rule that is not a matter of shape lives here, once, whatever dialect asks.
 //
 // It must not know HTTP, SQL, processes or any dialect's words.
@@ -23,9 +23,16 @@ type FunctionStore interface {
 	UpdateFunction(ctx context.Context, key faas.FunctionKey, quota faas.Quota, change func(*faas.Function) error) (*faas.Function, error)
 	// DeleteFunction removes a function with all that belongs to it; key.Version is ignored. Error: CodeNotFound.
 	DeleteFunction(ctx context.Context, key faas.FunctionKey) error
+	// DeleteVersion removes one version, the aliases that lead to it, whose names it gives, and what hangs on them. Errors: as Function;
+	// CodeConflict, field "additional_version".
+	DeleteVersion(ctx context.Context, key faas.FunctionKey) (aliases []string, err error)
+	// Alias gives an alias of a function; key.Version is ignored. Error: CodeNotFound, field "function" or "alias".
+	Alias(ctx context.Context, key faas.FunctionKey, name string) (*faas.Alias, error)
 	// NameOfTitle gives the name of the function with a title. Error: CodeNotFound, field "function".
 	NameOfTitle(ctx context.Context, project, pkg, title string) (string, error)
 	ListFunctions(ctx context.Context, filter faas.FunctionFilter) (faas.FunctionPage, error)
+	// ReserveAlias lets change alter what an alias keeps loaded, in the Spec.AliasReserve of its main version, and gives that. Errors: as Alias.
+	ReserveAlias(ctx context.Context, key faas.FunctionKey, name string, change func(*faas.Function) error) (*faas.Function, error)
 	// Reserved lists the versions with reserved instances, of a project or, for "", of all.
 	Reserved(ctx context.Context, project string) ([]*faas.Function, error)
 	// Usage counts what a project holds.
@@ -55,5 +62,7 @@ type Sealer interface {
 
 // Changes hears of functions that changed or went, so that running instances and caches follow.
 type Changes interface {
+	// FunctionChanged tells of one version; of an alias, where key.Version is its name behind "!"; or, where key.Version is "", of
+	// a whole function that has gone. When it returns, the next call on this server sees the change.
 	FunctionChanged(key faas.FunctionKey)
 }

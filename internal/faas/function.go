@@ -55,6 +55,7 @@ type Spec struct {
 	RequestsPer   int  // requests at a time in one instance, where its language can
 	Reserved      int  // instances kept loaded, whether calls come or not
 	ReservedIdle  bool // reserved instances may be frozen between calls
+	AliasReserve  *AliasReserve
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
 	Role          string // agency of the function; "" for none
@@ -67,6 +68,22 @@ type Spec struct {
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string
+}
+
+// AliasReserve is what the alias whose main version this is keeps loaded of it, beside Spec.Reserved. It goes where the alias goes.
+type AliasReserve struct {
+	Alias string // without "!"
+	Count int    // at least 1
+	Idle  bool   // as Spec.ReservedIdle
+}
+
+// Keeps gives how many instances are kept loaded in all, and whether they may be frozen between calls.
+func (s *Spec) Keeps() (count int, idle bool) {
+	count, idle = s.Reserved, s.ReservedIdle
+	if by := s.AliasReserve; by != nil {
+		count, idle = count+by.Count, by.Idle && (idle || count == 0)
+	}
+	return count, idle
 }
 
 // Agency is the name of the agency that the function acts as; "" for none.
@@ -110,6 +127,9 @@ type Package struct {
 	// Source is true when the package is one bare source file, to be laid down under Filename, and false when it is a
 	// zip or jar to be unpacked.
 	Source bool
+	// Layers are the digests of packages whose files are laid over those of this one, each over the ones before it: the
+	// dependencies in Spec.Dependencies, in their order.
+	Layers []string
 }
 
 // The ways code can come.
@@ -142,6 +162,7 @@ type FunctionFilter struct {
 	Package  string // "" for all
 	NamePart string // anywhere in the name, letter case ignored; "" for all
 	After    int64  // FunctionPage.Next of the page before; 0 for the first page
+	Skip     int64  // so many of the oldest behind After are left out
 	Limit    int    // at most so many; at least 1
 }
 

@@ -43,7 +43,7 @@ func (r *Record) Ended() time.Time { return r.Begun.Add(r.Took) }
 // RecordFilter chooses records for a listing. Without From and After it reaches back to the oldest one kept.
 type RecordFilter struct {
 	Project, Package, Name string // Package and Name "" for all of the project's functions
-	Version                string // "" for all
+	Version                string // "" for all; the name of an alias behind "!" for the calls that came through it
 	Source                 string // "" for all
 	Failed                 bool   // only those with a Code
 	Code                   Code   // "" for all
@@ -119,7 +119,9 @@ type TallyPoint struct {
 
 // TallyFilter chooses whose calls are meant, and when.
 type TallyFilter struct {
-	Project, Package, Name, Version string // Name "" for all of the project's functions; Version "" for all
+	// Name is "" for all of the project's functions. Version is "" for all of them, or the name of an alias behind "!" for the calls
+	// that came through it.
+	Project, Package, Name, Version string
 	From, To                        time.Time
 	Hours                           bool // a point for each hour, and not for each minute
 }

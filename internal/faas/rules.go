@@ -89,6 +89,8 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "type", "type %.20q must be v1 or v2", s.Generation)
 	case s.Reserved < 0 || s.Reserved > MaxInstancesLimit:
 		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.Reserved, MaxInstancesLimit)
+	case s.AliasReserve != nil && (s.AliasReserve.Count < 1 || s.AliasReserve.Count > MaxInstancesLimit):
+		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.AliasReserve.Count, MaxInstancesLimit)
 	case s.StopTimeout > MaxStopTimeout || s.StopHandler != "" && s.StopTimeout < time.Second:
 		return Errorf(CodeInvalid, "pre_stop_timeout", "pre_stop_timeout %d must be 1 to %d seconds when pre_stop_handler is set", s.StopTimeout/time.Second, MaxStopTimeout/time.Second)
 	case s.Contract != ContractContext && s.Contract != ContractCallback && s.Contract != ContractEdge:

@@ -33,8 +33,10 @@ type Invoker interface {
 	Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error)
 	// Exchange is Invoke where talk speaks HTTP with the function.
 	Exchange(ctx context.Context, r invoke.Request, talk func(faas.Backend) error) (*faas.Result, error)
-	// Find gives the version that would be called.
-	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
+	// Choose gives the version that a request comes to; a call that names it and keeps its alias goes there.
+	Choose(ctx context.Context, r invoke.Request) (*faas.Function, error)
+	// Bound gives the version that the rules of an alias choose for a call that is made later; "" where that is open.
+	Bound(ctx context.Context, r invoke.Request) (string, error)
 }
 
 // Sink takes calls over that are made later. nil means that the job is on disk.
@@ -95,6 +97,7 @@ func New(cfg Config) http.Handler {
 type exchange struct {
 	id     string
 	route  *faas.Route
+	key    faas.FunctionKey // of the route, with the version that its alias has led to
 	params map[string]string
 	path   string // escaped, without the prefix
 	web    bool   // the function takes the request as it is
@@ -136,7 +139,8 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request, x *exchange) err
 	if x.route, x.params, ok = g.Routes.Find(hostOf(r), r.Method, x.path); !ok {
 		return errNoRoute
 	}
-	x.web = g.servesHTTP(r.Context(), x.route)
+	x.key = x.route.Key
+	x.web = g.servesHTTP(r, x)
 	read, done := g.bodyOf(w, r, x)
 	defer func() { done() }()
 	if err := g.admit(r, x, read); err != nil {
@@ -205,7 +209,14 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request, x *exchange) erro
 	}
 	route := x.route
 	if route.Async {
-		job := faas.Job{ID: x.id, Key: route.Key, Alias: route.Alias, Source: faas.SourceAPIG, Event: event}
+		bound, err := g.Invoker.Bound(r.Context(), invoke.Request{Key: x.key, Alias: route.Alias, Asked: (*httpkit.Asked)(r)})
+		if err != nil {
+			return err
+		}
+		if bound != "" {
+			x.key.Version = bound
+		}
+		job := faas.Job{ID: x.id, Key: x.key, Alias: route.Alias, Source: faas.SourceAPIG, Event: event}
 		if err := g.Sink.Enqueue(r.Context(), job); err != nil {
 			return err
 		}
@@ -214,7 +225,7 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request, x *exchange) erro
 	ctx, cancel := context.WithTimeoutCause(r.Context(), route.Timeout, errTimeout)
 	defer cancel()
 	result, err := g.Invoker.Invoke(ctx, invoke.Request{
-		Key: route.Key, Alias: route.Alias,
+		Key: x.key, Alias: route.Alias, Asked: (*httpkit.Asked)(r),
 		Call: faas.Invocation{ID: x.id, Source: faas.SourceAPIG, Event: event, Alias: route.Alias},
 	})
 	switch {

@@ -62,12 +62,15 @@ func (b *bench) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, err
 	return &faas.Result{Output: []byte(b.output), Failure: b.failure}, b.err
 }
 
-// Find is of gateway.Invoker.
-func (b *bench) Find(context.Context, invoke.Request) (*faas.Function, error) {
-	f := &faas.Function{}
+// Choose is of gateway.Invoker.
+func (b *bench) Choose(_ context.Context, r invoke.Request) (*faas.Function, error) {
+	f := &faas.Function{Version: r.Key.Version}
 	f.Spec.Runtime = b.runtime
 	return f, nil
 }
+
+// Bound is of gateway.Invoker.
+func (b *bench) Bound(context.Context, invoke.Request) (string, error) { return "", nil }
 
 // Exchange is of gateway.Invoker.
 func (b *bench) Exchange(ctx context.Context, r invoke.Request, talk func(faas.Backend) error) (*faas.Result, error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 )
 
@@ -43,13 +44,18 @@ func newTransport() *http.Transport {
 	}
 }
 
-// servesHTTP tells whether a route's function is a web server that takes requests as they are. Later calls are events for it too.
-func (g *gateway) servesHTTP(ctx context.Context, route *faas.Route) bool {
-	if route.Async {
+// servesHTTP tells whether the version that a request comes to is a web server that takes requests as they are. Later calls are events
+// for it too. The call goes to that version: the two of an alias need not be alike.
+func (g *gateway) servesHTTP(r *http.Request, x *exchange) bool {
+	if x.route.Async {
 		return false
 	}
-	f, err := g.Invoker.Find(ctx, invoke.Request{Key: route.Key, Alias: route.Alias})
-	return err == nil && g.ServesHTTP(f.Spec.Runtime)
+	f, err := g.Invoker.Choose(r.Context(), invoke.Request{Key: x.key, Alias: x.route.Alias, Asked: (*httpkit.Asked)(r)})
+	if err != nil {
+		return false
+	}
+	x.key.Version = f.Version
+	return g.ServesHTTP(f.Spec.Runtime)
 }
 
 // visit is a request on its way to a function that serves HTTP.
@@ -72,7 +78,7 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, x *exchange) erro
 	v := &visit{g: g, x: x, w: w, r: r, gone: cancel, late: time.AfterFunc(x.route.Timeout, func() { cancel(errTimeout) })}
 	defer v.late.Stop()
 	result, err := g.Invoker.Exchange(ctx, invoke.Request{
-		Key: x.route.Key, Alias: x.route.Alias, Call: faas.Invocation{ID: x.id, Source: faas.SourceAPIG, Alias: x.route.Alias},
+		Key: x.key, Alias: x.route.Alias, Asked: (*httpkit.Asked)(r), Call: faas.Invocation{ID: x.id, Source: faas.SourceAPIG, Alias: x.route.Alias},
 	}, func(b faas.Backend) error { return v.talk(context.WithValue(ctx, dialing{}, b), b) })
 	switch {
 	case v.begun && v.failure != nil:

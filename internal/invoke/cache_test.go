@@ -32,6 +32,10 @@ func (s *shelf) Function(_ context.Context, key faas.FunctionKey) (*faas.Functio
 	return f, nil
 }
 
+func (s *shelf) Alias(_ context.Context, _ faas.FunctionKey, name string) (*faas.Alias, error) {
+	return nil, faas.NotFound("alias", name)
+}
+
 func (s *shelf) Exchange(context.Context, *faas.Function, faas.Invocation, func(faas.Backend) error) (*faas.Result, error) {
 	return nil, faas.Errorf(faas.CodeUnsupported, "runtime", "no exchange here")
 }

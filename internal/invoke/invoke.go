@@ -21,7 +21,8 @@ type Runner interface {
 	Exchange(ctx context.Context, f *faas.Function, call faas.Invocation, talk func(faas.Backend) error) (*faas.Result, error)
 }
 
-// Functions finds a version; the store is one. Errors as control.FunctionStore.Function.
+// Functions finds versions and aliases; the store is one. Errors as control.FunctionStore has them.
 type Functions interface {
 	Function(ctx context.Context, key faas.FunctionKey) (*faas.Function, error)
+	Alias(ctx context.Context, key faas.FunctionKey, name string) (*faas.Alias, error)
 }

@@ -3,6 +3,7 @@ package invoke
 import (
 	"cmp"
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -37,7 +38,9 @@ type Invoker struct {
 
 	mu     sync.RWMutex
 	cached map[faas.FunctionKey]*faas.Function
-	epoch  uint64 // grows with every change, so that a read that began before one is not kept
+	// aliases have their name behind "!" as the version of their key.
+	aliases map[faas.FunctionKey]*alias
+	epoch   uint64 // grows with every change, so that a read that began before one is not kept
 }
 
 // New makes an Invoker.
@@ -46,7 +49,7 @@ func New(cfg Config) *Invoker {
 		cfg.QueueWait = 30 * time.Second
 	}
 	i := &Invoker{
-		cfg: cfg, cached: map[faas.FunctionKey]*faas.Function{}, outcomes: map[faas.Code]metrics.Counter{},
+		cfg: cfg, cached: map[faas.FunctionKey]*faas.Function{}, aliases: map[faas.FunctionKey]*alias{}, outcomes: map[faas.Code]metrics.Counter{},
 		ok: cfg.Metrics.Counter(`hanshu_calls_total{outcome="ok"}`), duration: cfg.Metrics.Histogram("hanshu_call_seconds"),
 	}
 	for _, c := range faas.Codes {
@@ -69,7 +72,7 @@ func (i *Invoker) Exchange(ctx context.Context, r Request, talk func(faas.Backen
 
 func (i *Invoker) run(ctx context.Context, r Request, talk func(faas.Backend) error) (*faas.Result, error) {
 	begun := time.Now()
-	f, err := i.resolve(ctx, r)
+	f, err := i.resolve(ctx, r, true)
 	if err != nil {
 		return nil, err
 	}
@@ -118,28 +121,41 @@ func (i *Invoker) Replay(ctx context.Context, r *faas.Record, id string) (*faas.
 	return i.Invoke(ctx, Request{Key: r.Key, Call: faas.Invocation{ID: id, Source: faas.SourceReplay, Event: r.Event, Parent: r.ID}})
 }
 
-// Find gives the version that a request means, and holds the request to what its owner allows, without running it. Errors: as
-// Invoke before the call reaches a Runner.
+// Find gives the version that a request means, and holds the request to what its owner allows, without running it. Of an alias that
+// shares calls out it is the main one. Errors: as Invoke before the call reaches a Runner.
 func (i *Invoker) Find(ctx context.Context, r Request) (*faas.Function, error) {
-	return i.resolve(ctx, r)
+	return i.resolve(ctx, r, false)
 }
 
-// resolve finds the version that a request means, and holds the request to what its owner allows. Errors: as Functions;
-// CodeNotFound, field "alias", as no alias can be made yet; CodeInvalid, field "memory_size", for a call that asks
-// for another size of a function whose owner did not allow that.
-func (i *Invoker) resolve(ctx context.Context, r Request) (*faas.Function, error) {
-	r.Key.Version = cmp.Or(r.Key.Version, faas.Latest)
-	f, err := i.function(ctx, r.Key)
+// resolve finds the version that a request means, and holds the request to what its owner allows; with draw it counts as a call of
+// its alias. Errors: as Functions; CodeInvalid, field "memory_size", for a call that asks for another size of a function whose owner
+// did not allow that.
+func (i *Invoker) resolve(ctx context.Context, r Request, draw bool) (*faas.Function, error) {
+	f, err := i.find(ctx, r, draw)
 	switch {
 	case err != nil:
 		return nil, err
-	case r.Alias != "":
-		return nil, faas.NotFound("alias", r.Alias)
 	case r.Call.MemoryMB != 0 && r.Call.MemoryMB != f.Spec.MemoryMB && !f.Spec.DynamicMemory:
 		return nil, faas.Errorf(faas.CodeInvalid, "memory_size",
 			"a call cannot ask for %d MB: the function has %d MB, and enable_dynamic_memory is not set", r.Call.MemoryMB, f.Spec.MemoryMB)
 	}
 	return f, nil
+}
+
+// find gives the version that a request names, or else the one that its alias leads to. A version that was chosen through an alias
+// before, and has gone since, is found through it again.
+func (i *Invoker) find(ctx context.Context, r Request, draw bool) (*faas.Function, error) {
+	if r.Alias == "" {
+		r.Key.Version = cmp.Or(r.Key.Version, faas.Latest)
+		return i.function(ctx, r.Key)
+	}
+	if r.Key.Version != "" {
+		f, err := i.function(ctx, r.Key)
+		if faas.CodeOf(err) != faas.CodeNotFound {
+			return f, err
+		}
+	}
+	return i.through(ctx, r, draw)
 }
 
 func (i *Invoker) count(res *faas.Result, err error, took time.Duration) {
@@ -154,20 +170,25 @@ func (i *Invoker) count(res *faas.Result, err error, took time.Duration) {
 	}
 }
 
-// FunctionChanged forgets what is kept of a version that has changed or gone; of all versions when key.Version is "".
+// FunctionChanged forgets what is kept of a version that has changed or gone; of an alias when key.Version is its name behind "!"; of all
+// versions and aliases when it is "".
 func (i *Invoker) FunctionChanged(key faas.FunctionKey) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.epoch++
 	if key.Version != "" {
 		delete(i.cached, key)
+		delete(i.aliases, key)
 		return
 	}
-	for k := range i.cached {
-		if k.Project == key.Project && k.Package == key.Package && k.Name == key.Name {
-			delete(i.cached, k)
-		}
-	}
+	forgetAll(i.cached, key)
+	forgetAll(i.aliases, key)
+}
+
+func forgetAll[V any](m map[faas.FunctionKey]V, key faas.FunctionKey) {
+	maps.DeleteFunc(m, func(k faas.FunctionKey, _ V) bool {
+		return k.Project == key.Project && k.Package == key.Package && k.Name == key.Name
+	})
 }
 
 func (i *Invoker) function(ctx context.Context, key faas.FunctionKey) (*faas.Function, error) {
@@ -184,12 +205,7 @@ func (i *Invoker) function(ctx context.Context, key faas.FunctionKey) (*faas.Fun
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.epoch == epoch {
-		if len(i.cached) >= maxCached {
-			for k := range i.cached { // any one: the order of a map is random
-				delete(i.cached, k)
-				break
-			}
-		}
+		makeRoom(i.cached)
 		i.cached[key] = f
 	}
 	return f, nil

@@ -27,6 +27,10 @@ func (s *fixed) Function(_ context.Context, key faas.FunctionKey) (*faas.Functio
 	return s.function, nil
 }
 
+func (s *fixed) Alias(_ context.Context, _ faas.FunctionKey, name string) (*faas.Alias, error) {
+	return nil, faas.NotFound("alias", name)
+}
+
 func (s *fixed) Exchange(context.Context, *faas.Function, faas.Invocation, func(faas.Backend) error) (*faas.Result, error) {
 	return nil, faas.Errorf(faas.CodeUnsupported, "runtime", "no exchange here")
 }

@@ -78,7 +78,8 @@ func (c *compiled) folder(l *lang.Language, pkg faas.Package, handler string) st
 	if pkg.Source {
 		file = pkg.Filename
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{l.ID, c.versions[l.ID], pkg.Digest, file, handler}, "\x00")))
+	of := append([]string{l.ID, c.versions[l.ID], pkg.Digest, file, handler}, pkg.Layers...)
+	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:]))
 }
 

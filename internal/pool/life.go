@@ -227,7 +227,7 @@ func (p *Pool) lookAfter(now time.Time) {
 func (g *group) freezeIdle(before time.Time) {
 	var cold []*instance
 	g.mu.Lock()
-	if g.keep > 0 && !g.function.Spec.ReservedIdle {
+	if _, idle := g.function.Spec.Keeps(); g.keep > 0 && !idle {
 		g.mu.Unlock()
 		return
 	}

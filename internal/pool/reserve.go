@@ -38,10 +38,10 @@ func (p *Pool) keepReserved(ctx context.Context) error {
 	return nil
 }
 
-// Reserve keeps Spec.Reserved instances of a version loaded, from now until the version changes, whether calls come or not.
+// Reserve keeps the instances of a version loaded that Spec.Keeps names, from now until the version changes, whether calls come or not.
 // One that dies is replaced; where the code does not load, after a pause that grows to five minutes.
 func (p *Pool) Reserve(f *faas.Function) {
-	if f.Spec.Reserved == 0 || f.Spec.MaxInstances == 0 {
+	if n, _ := f.Spec.Keeps(); n == 0 || f.Spec.MaxInstances == 0 {
 		return
 	}
 	for again := true; again; {
@@ -63,7 +63,8 @@ func (p *Pool) Reserve(f *faas.Function) {
 // nobody would end what it keeps. A change behind this look finds the group.
 func (g *group) keepReserved() {
 	spec := &g.function.Spec
-	if spec.Reserved == 0 || g.key.memoryMB != spec.MemoryMB {
+	count, _ := spec.Keeps()
+	if count == 0 || g.key.memoryMB != spec.MemoryMB {
 		return
 	}
 	now := g.pool.current(g.function.Key())
@@ -71,7 +72,7 @@ func (g *group) keepReserved() {
 		return
 	}
 	g.mu.Lock()
-	g.keep = min(spec.Reserved, g.limit)
+	g.keep = min(count, g.limit)
 	g.mu.Unlock()
 }
 
@@ -80,7 +81,10 @@ func (g *group) keepReserved() {
 // FunctionChanged comes behind it.
 func (p *Pool) WarmReserved(key faas.FunctionKey) {
 	f := p.current(key)
-	if f == nil || f.Spec.Reserved == 0 {
+	if f == nil {
+		return
+	}
+	if n, _ := f.Spec.Keeps(); n == 0 {
 		return
 	}
 	p.Reserve(f)

@@ -76,7 +76,8 @@ func (q *Queue) claim(claims []faas.LaneClaim) error {
 		for _, job := range c.Jobs {
 			job.Key.Project, job.Key.Package, job.Key.Name = l.key.Project, l.key.Package, l.key.Name
 			ctx, cancel := context.WithCancel(q.ctx)
-			if q.held[attemptOf(&job)] = cancel; job.Cancel == faas.CancelForce || early[attemptOf(&job)] {
+			q.held[attemptOf(&job)] = holding{cancel, l.key}
+			if job.Cancel == faas.CancelForce || early[attemptOf(&job)] {
 				cancel()
 			}
 			q.runs.Go(func() {

@@ -123,12 +123,12 @@ type Queue struct {
 	lanes     map[int64]*lane
 	ring      []*lane // ready, in turn
 	timed     laneHeap
-	busy      int                            // calls under way
-	finishing int                            // ended, and not stored yet
-	held      map[attempt]context.CancelFunc // claimed here, and the end not stored yet
-	early     map[attempt]bool               // to be ended by force while a claim is under way that may bring them; nil without a claim
-	doubt     bool                           // a claim failed, which the store may have made all the same
-	stopped   bool                           // calls are being cut off
+	busy      int                 // calls under way
+	finishing int                 // ended, and not stored yet
+	held      map[attempt]holding // claimed here, and the end not stored yet
+	early     map[attempt]bool    // to be ended by force while a claim is under way that may bring them; nil without a claim
+	doubt     bool                // a claim failed, which the store may have made all the same
+	stopped   bool                // calls are being cut off
 }
 
 // attempt names one attempt at a job. Two of one job can be under way here: where other nodes took this one for gone while
@@ -148,7 +148,7 @@ func New(cfg Config) *Queue {
 	cfg.KeepBytes = cmp.Or(cfg.KeepBytes, 1<<30)
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	cfg.Lease = cmp.Or(cfg.Lease, 30*time.Second)
-	q := &Queue{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), lanes: map[int64]*lane{}, held: map[attempt]context.CancelFunc{}}
+	q := &Queue{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), lanes: map[int64]*lane{}, held: map[attempt]holding{}}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.stats = newStats(cfg.Metrics, cfg.Store)
 	return q
@@ -265,8 +265,8 @@ func (q *Queue) kill(jobs []faas.JobStatus) {
 			continue
 		}
 		a := attemptOf(&jobs[i])
-		if end := q.held[a]; end != nil {
-			end()
+		if held, ok := q.held[a]; ok {
+			held.end()
 		} else if q.early != nil {
 			q.early[a] = true
 		}

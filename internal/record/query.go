@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -133,7 +134,11 @@ func (p *pager) add(r faas.Record) {
 // passes tells whether a record is meant.
 func (p *pager) passes(r *faas.Record) bool {
 	f := p.filter
-	return (f.Version == "" || r.Key.Version == f.Version) && (f.Source == "" || r.Source == f.Source) &&
+	version := r.Key.Version
+	if strings.HasPrefix(f.Version, "!") {
+		version = faas.Qualifier("", r.Alias)
+	}
+	return (f.Version == "" || version == f.Version) && (f.Source == "" || r.Source == f.Source) &&
 		(f.Code == "" || r.Code == f.Code) && (!f.Failed || r.Code != "")
 }
 

@@ -455,3 +455,38 @@ func FuzzSegment(f *testing.F) {
 		_, _ = s.ByID(t.Context(), "p0", sample(2).ID)
 	})
 }
+
+// TestTallyOfAnAlias counts the calls that came through an alias apart, and no call twice.
+func TestTallyOfAnAlias(t *testing.T) {
+	s := open(t, small(t.TempDir()))
+	for i := range 60 {
+		r := sample(10 * i) // of f0, some seconds apart
+		r.Key.Version = []string{"v1", "v2"}[i%2]
+		if i%3 == 0 {
+			r.Alias = "prod"
+		}
+		s.Add(r)
+	}
+	count := func(version string) int64 {
+		points, err := s.Tally(t.Context(), faas.TallyFilter{
+			Project: "p0", Package: "default", Name: "f0", Version: version, From: base, To: base.Add(time.Hour), Hours: true,
+		})
+		require.NoError(t, err)
+		sum := faas.Tally{}
+		for _, p := range points {
+			sum.Add(p.Tally)
+		}
+		return sum.Count
+	}
+	for version, want := range map[string]int64{"": 60, "v1": 30, "v2": 30, "!prod": 20, "!other": 0} {
+		require.Equal(t, want, count(version), "version %q", version)
+	}
+	require.Len(t, all(t, s, faas.RecordFilter{Project: "p0", Package: "default", Name: "f0", Version: "!prod"}), 20)
+	require.Len(t, all(t, s, faas.RecordFilter{Project: "p0", Package: "default", Name: "f0", Version: "v2"}), 30)
+	by, err := s.TallyByFunction(t.Context(), faas.TallyFilter{Project: "p0", From: base, To: base.Add(time.Hour)})
+	require.NoError(t, err)
+	require.Len(t, by, 1)
+	for _, tally := range by {
+		require.EqualValues(t, 60, tally.Count)
+	}
+}

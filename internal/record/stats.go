@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ const (
 	maxSumsHeld = 200_000 // rows in memory; they are written and let go each hour
 )
 
-// sumKey names a row: Minute counts from 1970.
+// sumKey names a row: Minute counts from 1970. The calls that came through an alias have a row beside the one of their version, whose
+// Version is the name behind "!".
 type sumKey struct {
 	faas.FunctionKey
 	minute int64
@@ -52,6 +54,15 @@ func (t *stats) count(r *faas.Record) {
 	k := sumKey{r.Key, r.Seq / int64(time.Minute/time.Microsecond)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.add(k, u)
+	if r.Alias != "" {
+		k.Version = faas.Qualifier("", r.Alias)
+		t.add(k, u)
+	}
+}
+
+// add adds to a row; t.mu is held.
+func (t *stats) add(k sumKey, u faas.Tally) {
 	if t.rows == nil {
 		t.rows = map[sumKey]faas.Tally{}
 	}
@@ -63,6 +74,14 @@ func (t *stats) count(r *faas.Record) {
 	row.Add(u)
 	t.rows[k] = row
 	t.dirty = true
+}
+
+// wanted tells of a row of the versions that a filter means. An alias is meant only where it is named, or its calls would count twice.
+func wanted(version, filter string) bool {
+	if filter == "" {
+		return !strings.HasPrefix(version, "!")
+	}
+	return version == filter
 }
 
 // save writes the rows in memory, which hold every record up to through, and lets go of those of hours that are over.
@@ -261,7 +280,7 @@ func (t *stats) scan(ctx context.Context, f *faas.TallyFilter, each func(sumKey,
 	t.store.flush()
 	from, to := f.From.Unix()/60, (f.To.Unix()+59)/60
 	take := func(k sumKey, u faas.Tally) {
-		if k.Project == f.Project && (f.Name == "" || k.Name == f.Name && k.Package == f.Package) && (f.Version == "" || k.Version == f.Version) &&
+		if k.Project == f.Project && (f.Name == "" || k.Name == f.Name && k.Package == f.Package) && wanted(k.Version, f.Version) &&
 			(f.Hours || k.minute >= from) && k.minute < to {
 			each(k, u)
 		}

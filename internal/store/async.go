@@ -74,11 +74,21 @@ type asyncDoc struct {
 
 // SetAsyncConfig stores a config in place of the one for the same version or alias, if there is one, whose CreatedAt it keeps.
 // allow is asked while the project is locked, with every edge that there will be then from function to function; its error
-// leaves all as it was and is returned. It must be quick and must not call the store.
+// leaves all as it was and is returned. It must be quick and must not call the store. Error: CodeNotFound, field "function", "version" or
+// "alias".
 func (db *DB) SetAsyncConfig(ctx context.Context, c faas.AsyncConfig, allow func([]faas.Edge) error) (faas.AsyncConfig, error) {
 	err := db.change(ctx, "set async config", func(tx *sql.Tx) error {
-		if _, err := lockProject(ctx, tx, c.Key.Project); err != nil {
+		key := c.Key
+		if c.Alias != "" {
+			key.Version = faas.Latest
+		}
+		if _, err := lockFunction(ctx, tx, key); err != nil {
 			return err
+		}
+		if c.Alias != "" {
+			if _, err := alias(ctx, tx, key, c.Alias); err != nil {
+				return err
+			}
 		}
 		edges := edgesOf(c)
 		configs, err := asyncConfigs(ctx, tx, faas.FunctionKey{Project: c.Key.Project})

@@ -20,13 +20,13 @@ func TestDocumentGolden(t *testing.T) {
 		Spec: faas.Spec{
 			Description: "says <hello> & 你好", Runtime: "Python3.9", Handler: "index.handler", Contract: faas.ContractCallback, Config: `{"c":1}`, Timeout: 30e9, MemoryMB: 256, TmpMB: 512,
 			InitHandler: "index.init", InitTimeout: 5e9, StopHandler: "index.stop", StopTimeout: 7e9,
-			BeatHandler: "index.beat", Reserved: 2, ReservedIdle: true, UserData: `{"k":"v"}`, SealedData: []byte{1, 2, 255},
+			BeatHandler: "index.beat", Reserved: 2, ReservedIdle: true, AliasReserve: &faas.AliasReserve{Alias: "live", Count: 3, Idle: true}, UserData: `{"k":"v"}`, SealedData: []byte{1, 2, 255},
 			SealedKeys: []string{"password"}, MaxInstances: faas.Unlimited, RequestsPer: 10, DynamicMemory: true,
 			Generation: "v2", Role: "agency", AppRole: "app", AuthInHeader: true, EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
 			Carried: map[string]string{"domain_names": `"[]"`, "log_config": `{"group_id":"g"}`},
 			Image:   &faas.Image{Ref: "registry.example/app:v1", Command: []string{"/app"}, Args: []string{"-v"}, WorkingDir: "/srv", UID: 1, GID: 2},
 		},
-		Code:       faas.Package{Kind: faas.KindOBS, Filename: "index.zip", URL: "https://bucket.example.com/index.zip", Digest: "d", Size: 9, Source: true},
+		Code:       faas.Package{Kind: faas.KindOBS, Filename: "index.zip", URL: "https://bucket.example.com/index.zip", Digest: "d", Size: 9, Source: true, Layers: []string{"d1", "d2"}},
 		ImageLabel: "latest-200603162219@zr2ym", VersionDescription: "first", Pinned: true,
 		Title: "你好", CreatedBy: "ada", ModifiedBy: "eve",
 	}

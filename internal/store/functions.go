@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,18 +19,14 @@ const functionColumns = "seq, project, package, name, version, id, revision, dig
 // its Number. A version other than
 // faas.Latest counts its code, but not as a function, in the project's usage.
 //
-// Errors: CodeExists, field "function" or "title"; CodeQuota, field "functions" or "code_bytes"; CodeInvalid, field "function", when
-// its key is not text that can be stored.
+// Errors: CodeExists, field "function" or "title"; CodeQuota, field "functions" or "code_bytes"; CodeNotFound, field "dependency";
+// CodeInvalid, field "function", when its key is not text that can be stored.
 func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Quota) error {
 	if !storable(f.Project, f.Package, f.Name, f.Version) {
 		return faas.Errorf(faas.CodeInvalid, "function", "the function's name holds bytes that are not text")
 	}
-	doc, err := encode(f)
-	if err != nil {
-		return err
-	}
-	var number int64
-	err = db.change(ctx, "create function", func(tx *sql.Tx) error {
+	made := *f
+	err := db.change(ctx, "create function", func(tx *sql.Tx) error {
 		delta := faas.Usage{CodeBytes: f.Code.Size}
 		if f.Version == faas.Latest {
 			delta.Functions = 1
@@ -37,11 +35,8 @@ func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Q
 		if err != nil {
 			return err
 		}
-		added, err := insert(ctx, tx, `insert into functions (`+functionColumns+`, name_folded)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-			on conflict (project, package, name, version) do nothing`,
-			seq, f.Project, f.Package, f.Name, f.Version, f.ID, 1, f.Code.Digest, f.Code.Size,
-			f.CreatedAt.UnixMicro(), f.ModifiedAt.UnixMicro(), doc, strings.ToLower(f.Name))
+		made.Revision, made.Number = 1, seq
+		added, err := insertFunction(ctx, tx, &made)
 		switch {
 		case err != nil:
 			return err
@@ -51,11 +46,10 @@ func (db *DB) CreateFunction(ctx context.Context, f *faas.Function, quota faas.Q
 		if err := setTitle(ctx, tx, f, ""); err != nil {
 			return err
 		}
-		number = seq
 		return within(usage, delta, quota)
 	})
 	if err == nil {
-		f.Revision, f.Number = 1, number
+		f.Revision, f.Number = made.Revision, made.Number
 	}
 	return err
 }
@@ -133,7 +127,7 @@ func scan(row interface{ Scan(...any) error }) (f *faas.Function, seq int64, err
 // project's functions are locked meanwhile, so change must be quick and must not call the store. An error of change
 // leaves all as it was and is returned. The key, ID and creation time cannot be changed.
 //
-// Errors: CodeNotFound as Function; CodeQuota as CreateFunction, when the code grows.
+// Errors: CodeNotFound as Function, or field "dependency"; CodeQuota as CreateFunction, when the code grows.
 func (db *DB) UpdateFunction(ctx context.Context, key faas.FunctionKey, quota faas.Quota, change func(*faas.Function) error) (f *faas.Function, err error) {
 	err = db.change(ctx, "update function", func(tx *sql.Tx) error {
 		if f, err = lockFunction(ctx, tx, key); err != nil {
@@ -157,6 +151,11 @@ func (db *DB) UpdateFunction(ctx context.Context, key faas.FunctionKey, quota fa
 		}
 		if err := setTitle(ctx, tx, f, old.Title); err != nil {
 			return err
+		}
+		if !slices.Equal(f.Spec.Dependencies, old.Spec.Dependencies) {
+			if err := holdDependencies(ctx, tx, f); err != nil {
+				return err
+			}
 		}
 		return replace(ctx, tx, f)
 	})
@@ -187,14 +186,15 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `update functions set revision = $1, digest = $2, code_bytes = $3, modified_us = $4, doc = $5
-		where project = $6 and package = $7 and name = $8 and version = $9`,
-		f.Revision, f.Code.Digest, f.Code.Size, f.ModifiedAt.UnixMicro(), doc, f.Project, f.Package, f.Name, f.Version)
+	_, err = tx.ExecContext(ctx, `update functions set revision = $1, digest = $2, code_bytes = $3, modified_us = $4, doc = $5, reserves = $6
+		where project = $7 and package = $8 and name = $9 and version = $10`,
+		f.Revision, f.Code.Digest, f.Code.Size, f.ModifiedAt.UnixMicro(), doc, bit(keeps(f)), f.Project, f.Package, f.Name, f.Version)
 	return err
 }
 
-// DeleteFunction removes all versions of a function with their triggers; key.Version is ignored. Errors: CodeNotFound, field
-// "function"; CodeConflict, field "binding", while it is bound to gateways.
+// DeleteFunction removes all versions and aliases of a function, with their triggers, settings, jobs and records of calls; key.Version is
+// ignored. Jobs that had not ended count as cancelled. Errors: CodeNotFound, field "function"; CodeConflict, field "binding", while it is
+// bound to gateways.
 func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 	if !storable(key.Project, key.Package, key.Name) {
 		return faas.NotFound("function", key.Name)
@@ -221,18 +221,13 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `delete from function_titles where project = $1 and package = $2 and name = $3`,
-			key.Project, key.Package, key.Name); err != nil {
-			return err
-		}
-		for _, calls := range []string{"calls", "call_counts"} {
-			if _, err := tx.ExecContext(ctx, `delete from `+calls+` where project = $1 and package = $2 and name = $3`,
+		for _, table := range []string{"function_titles", "aliases", "calls", "call_counts", "async_configs", "dependency_uses"} {
+			if _, err := tx.ExecContext(ctx, `delete from `+table+` where project = $1 and package = $2 and name = $3`,
 				key.Project, key.Package, key.Name); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `delete from async_configs where project = $1 and package = $2 and name = $3`,
-			key.Project, key.Package, key.Name); err != nil {
+		if err := db.dropJobs(ctx, tx, key); err != nil {
 			return err
 		}
 		filter := faas.TriggerFilter{Project: key.Project, Package: key.Package, Name: key.Name}
@@ -250,16 +245,26 @@ func (db *DB) ListFunctions(ctx context.Context, filter faas.FunctionFilter) (pa
 	if !storable(filter.Project, filter.Package, filter.NamePart) {
 		return page, nil
 	}
-	matching := ` from functions where project = $1 and version = '` + faas.Latest + `'
-		and ($2 = '' or package = $2) and ($3 = '' or ` + db.dialect.position + `(name_folded, $3) > 0)`
-	args := []any{filter.Project, filter.Package, strings.ToLower(filter.NamePart)}
+	matching, args := latest(filter, db.dialect.position)
 	limit := max(1, filter.Limit)
 	err = db.view(ctx, "list functions", func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, `select count(*)`+matching, args...).Scan(&page.Total); err != nil {
+		count := `select count(*)` + matching
+		if len(args) == 1 { // they are counted already
+			count = `select coalesce(sum(functions), 0) from project_usage where project = $1`
+		}
+		if err := tx.QueryRowContext(ctx, count, args...).Scan(&page.Total); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `select `+functionColumns+matching+` and seq > $4 order by seq limit $5`,
-			append(args, filter.After, limit+1)...)
+		// The rows that are left out are passed over in the index, and not read; from the end where that is nearer.
+		order, skip, want := "", filter.Skip, int64(limit)+1
+		if behind := page.Total - filter.Skip; filter.After == 0 && 0 < behind && behind < filter.Skip {
+			want = min(want, behind)
+			order, skip = " desc", behind-want
+		}
+		n := len(args)
+		rows, err := tx.QueryContext(ctx, fmt.Sprintf(`select %[1]s from functions where project = $1 and seq in (select seq%[2]s and seq > $%[3]d
+			order by seq%[6]s limit $%[4]d offset $%[5]d) order by seq`, functionColumns, matching, n+1, n+2, n+3, order),
+			append(args, filter.After, want, skip)...)
 		if err != nil {
 			return err
 		}
@@ -284,6 +289,20 @@ func (db *DB) ListFunctions(ctx context.Context, filter faas.FunctionFilter) (pa
 	return page, nil
 }
 
+// latest gives the condition of a filter, which names only the columns that count.
+func latest(f faas.FunctionFilter, position string) (matching string, args []any) {
+	matching, args = ` from functions where project = $1 and version = '`+faas.Latest+`'`, []any{f.Project}
+	if f.Package != "" {
+		args = append(args, f.Package)
+		matching += ` and package = $` + strconv.Itoa(len(args))
+	}
+	if f.NamePart != "" {
+		args = append(args, strings.ToLower(f.NamePart))
+		matching += ` and ` + position + `(name_folded, $` + strconv.Itoa(len(args)) + `) > 0`
+	}
+	return matching, args
+}
+
 // Usage counts what a project holds: its functions, and the code of all their versions.
 func (db *DB) Usage(ctx context.Context, project string) (usage faas.Usage, err error) {
 	if !storable(project) {
@@ -297,11 +316,14 @@ func (db *DB) Usage(ctx context.Context, project string) (usage faas.Usage, err 
 	return usage, db.failed("read usage", err)
 }
 
-// DigestUsed tells whether any version of any function has this code.
+// DigestUsed tells whether any version of any function or dependency has this code.
 func (db *DB) DigestUsed(ctx context.Context, digest string) (used bool, err error) {
 	if !storable(digest) {
 		return false, nil
 	}
 	err = db.read.QueryRowContext(ctx, `select exists (select 1 from functions where digest = $1)`, digest).Scan(&used)
+	if err == nil && !used {
+		return db.digestOfDependency(ctx, digest)
+	}
 	return used, db.failed("look up digest", err)
 }

@@ -2,16 +2,20 @@ package store
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
-// Reserved lists the versions that have reserved instances, of one project or, for "", of all; oldest first. They are few
-// among many and asked for seldom, so the documents are searched: text inside a value has its quotes escaped, and cannot look
-// like the name of a field.
+func keeps(f *faas.Function) bool {
+	n, _ := f.Spec.Keeps()
+	return n > 0
+}
+
+// Reserved lists the versions that have reserved instances, of one project or, for "", of all; oldest first.
 func (db *DB) Reserved(ctx context.Context, project string) ([]*faas.Function, error) {
 	rows, err := db.read.QueryContext(ctx, `select `+functionColumns+` from functions
-		where doc like '%"reserved":%' and (project = $1 or $1 = '') order by project, seq, version`, project)
+		where reserves = 1 and (project = $1 or $1 = '') order by project, seq, version`, project)
 	if err != nil {
 		return nil, db.failed("list reserved instances", err)
 	}
@@ -22,9 +26,67 @@ func (db *DB) Reserved(ctx context.Context, project string) ([]*faas.Function, e
 		if err != nil {
 			return nil, db.failed("list reserved instances", err)
 		}
-		if f.Spec.Reserved > 0 {
+		if keeps(f) {
 			found = append(found, f)
 		}
 	}
 	return found, db.failed("list reserved instances", rows.Err())
+}
+
+// ReserveAlias lets change alter what an alias keeps loaded of its main version, and gives the version as it is then. Errors:
+// as Alias; that of change, which leaves all as it was.
+func (db *DB) ReserveAlias(ctx context.Context, key faas.FunctionKey, name string, change func(*faas.Function) error) (f *faas.Function, err error) {
+	err = db.change(ctx, "reserve instances", func(tx *sql.Tx) error {
+		if _, err := lockProject(ctx, tx, key.Project); err != nil {
+			return err
+		}
+		a, err := alias(ctx, tx, key, name)
+		if err != nil {
+			return err
+		}
+		if f, err = function(ctx, tx, a.Key); err != nil {
+			return err
+		}
+		if err := change(f); err != nil {
+			return err
+		}
+		if err := again(ctx, tx, f); err != nil {
+			return err
+		}
+		_, _, err = take(ctx, tx, key.Project, faas.Usage{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// again stores a version with Revision + 1.
+func again(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
+	f.Revision++
+	return replace(ctx, tx, f)
+}
+
+// moveReserve has what an alias keeps loaded follow it from its old main version to the new one; "" is none.
+func moveReserve(ctx context.Context, tx *sql.Tx, key faas.FunctionKey, name, from, to string) error {
+	if from == to {
+		return nil
+	}
+	key.Version = from
+	f, err := function(ctx, tx, key)
+	if err != nil || f.Spec.AliasReserve == nil || f.Spec.AliasReserve.Alias != name {
+		return err
+	}
+	kept := f.Spec.AliasReserve
+	f.Spec.AliasReserve = nil
+	if err := again(ctx, tx, f); err != nil || to == "" {
+		return err
+	}
+	key.Version = to
+	if f, err = function(ctx, tx, key); err != nil {
+		return err
+	}
+	f.Spec.AliasReserve = kept
+	return again(ctx, tx, f)
 }

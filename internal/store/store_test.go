@@ -21,6 +21,7 @@ import (
 
 var (
 	_ control.FunctionStore = (*store.DB)(nil)
+	_ control.VersionStore  = (*store.DB)(nil)
 	_ auth.Store            = (*store.DB)(nil)
 )
 

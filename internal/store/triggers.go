@@ -19,16 +19,21 @@ const keepGone = 24 * time.Hour
 
 // CreateTrigger stores a new trigger with Revision 1, which it sets in t. most bounds the triggers of its version or alias.
 //
-// Errors: CodeNotFound, field "function" or "version"; CodeExists, field "trigger", when t.Unique is taken; CodeQuota,
+// Errors: CodeNotFound, field "function", "version" or "alias"; CodeExists, field "trigger", when t.Unique is taken; CodeQuota,
 // field "triggers".
 func (db *DB) CreateTrigger(ctx context.Context, t *faas.Trigger, most int) error {
 	err := db.change(ctx, "create trigger", func(tx *sql.Tx) error {
 		key := t.Key
 		if key.Version == "" {
-			key.Version = faas.Latest // an alias is for its owner to look up; the function must be there
+			key.Version = faas.Latest
 		}
 		if _, err := lockFunction(ctx, tx, key); err != nil {
 			return err
+		}
+		if t.Alias != "" {
+			if _, err := alias(ctx, tx, key, t.Alias); err != nil {
+				return err
+			}
 		}
 		var held int
 		err := tx.QueryRowContext(ctx, `select count(*) from triggers where project = $1 and package = $2 and name = $3 and qualifier = $4

@@ -36,10 +36,14 @@ var actions = map[string]string{
 	"functiongraph read": `ListFunctions ShowFunctionConfig ShowFunctionCode ListReservedInstanceConfigs ListFunctionReservedInstances ListQuotas
 		ListAsyncInvocations ListActiveAsyncInvocations ShowFunctionAsyncInvokeConfig ListFunctionAsyncInvokeConfig ShowProjectAsyncStatusLogInfo
 		ListFunctionAsMetric ListFunctionStatistics ListStatistics ShowFunctionMetrics ShowLtsLogDetails
-		ListFunctionTriggers ListTriggerTypes ListTriggers ShowFunctionTrigger`,
+		ListFunctionTriggers ListTriggerTypes ListTriggers ShowFunctionTrigger
+		ListFunctionVersions ListVersionAliases ShowVersionAlias
+		ListDependencies ListDependencyVersion ShowDependencyVersion DownloadDependencyVersion ShowDependency ExportFunction`,
 	"functiongraph write": `CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
 		UpdateFunctionReservedInstancesCount UpdateFunctionAsyncInvokeConfig DeleteFunctionAsyncInvokeConfig EnableAsyncStatusLog EnableLtsLogs
-		CreateFunctionTrigger UpdateTrigger DeleteFunctionTrigger BatchDeleteFunctionTriggers`,
+		CreateFunctionTrigger UpdateTrigger DeleteFunctionTrigger BatchDeleteFunctionTriggers
+		CreateFunctionVersion CreateVersionAlias UpdateVersionAlias DeleteVersionAlias
+		CreateDependencyVersion DeleteDependencyVersion CreateDependency UpdateDependency DeleteDependency ImportFunction`,
 	"functiongraph invoke": `InvokeFunction AsyncInvokeFunction CancelAsyncInvocation`,
 
 	"minapp read":   `ListCloudFunctions ShowCloudFunction ListJobs`,
@@ -66,7 +70,7 @@ var actions = map[string]string{
 	"admin write":  `SetWebhook EnrollGateway PushGateway DownloadGatewayBundle ShowGatewayAccounts`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
 	"admin administer": `CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
-		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole`,
+		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
 	"admin self": `ShowStatus ListRuntimes ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }
 

@@ -126,6 +126,43 @@ describe('the Node SDK', { skip: missing }, () => {
     });
   }
 
+  // echoZip is a zip with one file, index.py, whose handler gives the event back.
+  const echoZip = 'UEsDBBQAAAAAAACAw1C0CHBpLgAAAC4AAAAIAAAAaW5kZXgucHlkZWYgaGFuZGxlcihldmVudCwgY29udGV4dCk6CiAgICByZXR1cm4gZXZlbnQKUEsBAhQDFAAAAAAAAIDDULQIcGkuAAAALgAAAAgAAAAAAAAAAAAAAKQBAAAAAGluZGV4LnB5UEsFBgAAAAABAAEANgAAAFQAAAAAAA==';
+
+  it('keeps a dependency, uses it, exports and imports its function', async () => {
+    const made = await client.createDependencyVersion(new v2.CreateDependencyVersionRequest().withContentType(json).withBody(
+      new v2.CreateDependencyRequestBody().withName('echo').withRuntime('Python3.9').withDependType('zip').withDependFile(echoZip)));
+    assert.equal(made.httpStatusCode, 200);
+    assert.equal(made.version, 1);
+    const list = await client.listDependencies(new v2.ListDependenciesRequest().withContentType(json).withName('echo'));
+    assert.deepEqual(list.dependencies.map((d) => [d.id, d.name, d.version]), [[made.dep_id, 'echo', 1]]);
+    const versions = await client.listDependencyVersion(new v2.ListDependencyVersionRequest().withContentType(json).withDependId(made.dep_id));
+    assert.deepEqual(versions.dependencies.map((d) => d.id), [made.id]);
+    const shown = await client.showDependencyVersion(new v2.ShowDependencyVersionRequest().withContentType(json).withDependId(made.dep_id).withVersion('1'));
+    assert.equal(shown.etag, made.etag);
+
+    const runtime = server.runtime('Python3', 'Python3.9');
+    const created = await client.createFunction(new v2.CreateFunctionRequest().withContentType(json).withBody(
+      new v2.CreateFunctionRequestBody().withFuncName('uses').withPackage('default').withRuntime(runtime).withTimeout(10).withHandler('index.handler')
+        .withMemorySize(128).withCodeType('inline').withFuncCode(new v2.FuncCode().withFile(base64('def handler(event, context):\n    return "own"\n')))
+        .withDependVersionList([made.id])));
+    assert.deepEqual(created.depend_version_list, [made.id]);
+    const urn = created.func_urn.replace(/:latest$/, '');
+    assert.equal((await invoke(urn, { n: 1 })).result, '{"n":1}', 'a file of a dependency stands before the function\'s own');
+
+    const remove = () => client.deleteDependencyVersion(new v2.DeleteDependencyVersionRequest().withContentType(json).withDependId(made.dep_id).withVersion('1'));
+    await refused(remove(), 412, 'FSS.1033');
+    const exported = await client.exportFunction(new v2.ExportFunctionRequest().withFunctionUrn(urn).withContentType(json).withCode(true).withConfig(true));
+    assert.equal(exported.httpStatusCode, 200);
+    await client.deleteFunction(new v2.DeleteFunctionRequest().withFunctionUrn(urn).withContentType(json));
+    const imported = await client.importFunction(new v2.ImportFunctionRequest().withContentType(json).withBody(
+      new v2.ImportFunctionRequestBody().withFuncName('uses').withFileName(exported.file_name).withFileType(exported.file_type).withFileCode(exported.file_code)));
+    assert.equal(imported.digest, created.digest);
+    assert.equal((await invoke(urn, { n: 2 })).result, '{"n":2}');
+    await client.deleteFunction(new v2.DeleteFunctionRequest().withFunctionUrn(urn).withContentType(json));
+    assert.equal((await remove()).httpStatusCode, 204);
+  });
+
   it('finds its project by the region through IAM', async () => {
     const credentials = new BasicCredentials().withAk(running.admin.access_key).withSk(running.admin.secret_key).withIamEndpoint(running.endpoint);
     const found = v2.FunctionGraphClient.newBuilder().withCredential(credentials)

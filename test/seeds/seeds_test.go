@@ -51,6 +51,13 @@ func newCaller(t *testing.T) *caller {
 		runtime: server.Runtime(t, "Python3", "Python3.9"),
 		client:  http.Client{Timeout: time.Minute},
 	}
+	c.login(t)
+	return c
+}
+
+// login sends the manual's own request.
+func (c *caller) login(t *testing.T) {
+	t.Helper()
 	body := replaced(t, "manual/token-request.json",
 		`"username"`, quote(c.User), `"********"`, quote(c.Password),
 		`"domainname"`, quote(c.Domain), `"xxxxxxxxxxxxxxxxxx"`, quote(c.Region))
@@ -76,7 +83,6 @@ func newCaller(t *testing.T) *caller {
 	require.NotEmpty(t, answer.Token.Catalog)
 	require.NotEmpty(t, answer.Token.Catalog[0].Endpoints)
 	require.Equal(t, c.Region, answer.Token.Catalog[0].Endpoints[0].RegionID)
-	return c
 }
 
 // do sends a request as the manual prints it: Content-Type, and X-Auth-Token once there is one.

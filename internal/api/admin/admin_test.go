@@ -63,6 +63,10 @@ func (b *bench) Can(_ context.Context, p faas.Principal, action auth.Action, r a
 	return nil
 }
 
+func (b *bench) Alias(_ context.Context, _ faas.FunctionKey, name string) (*faas.Alias, error) {
+	return nil, faas.NotFound("alias", name)
+}
+
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{answer: func() (*faas.Result, error) { return &faas.Result{}, nil }}

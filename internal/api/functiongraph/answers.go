@@ -153,11 +153,11 @@ func toFunction(f *faas.Function, o owner, notice string) functionAnswer {
 		StrategyConfig:     strategyAnswer{Concurrency: s.MaxInstances, ConcurrentNum: s.RequestsPer},
 		InitializerHandler: s.InitHandler, InitializerTimeout: int(s.InitTimeout / time.Second),
 		PreStopHandler: s.StopHandler, PreStopTimeout: int(s.StopTimeout / time.Second), HeartbeatHandler: s.BeatHandler,
-		ReservedInstanceCount: s.Reserved, ReservedInstanceIdleMode: s.ReservedIdle,
 		EnterpriseProjectID: s.EnterpriseID, EphemeralStorage: s.TmpMB, EnableDynamicMemory: s.DynamicMemory, Type: s.Generation,
 		LongTime: s.Timeout > 15*time.Minute, AllowEphemeralStorage: true, EnableCloudDebug: "DISABLED",
 		carried: s.Carried,
 	}
+	a.ReservedInstanceCount, a.ReservedInstanceIdleMode = s.Keeps()
 	if a.EnterpriseProjectID == "" {
 		a.EnterpriseProjectID = "0" // the vendor's id of the default enterprise project
 	}

@@ -53,12 +53,18 @@ func (a *api) asyncInvokeFunction(w http.ResponseWriter, r *http.Request) error 
 		return faas.NotFound("function", urn.Name)
 	}
 	key := faas.FunctionKey{Project: project, Package: urn.Package, Name: urn.Name, Version: urn.Version}
-	f, err := a.Invoker.Find(r.Context(), invoke.Request{Key: key, Alias: urn.Alias, Call: faas.Invocation{MemoryMB: opts.memoryMB}})
+	request := invoke.Request{Key: key, Alias: urn.Alias, Asked: (*httpkit.Asked)(r), Call: faas.Invocation{MemoryMB: opts.memoryMB}}
+	f, err := a.Invoker.Find(r.Context(), request)
 	if err != nil {
 		return err
 	}
 	if f.Spec.MaxInstances == 0 {
 		return faas.Errorf(faas.CodeDisabled, "function", "the function is switched off (concurrency is 0)")
+	}
+	if urn.Alias != "" {
+		if key.Version, err = a.Invoker.Bound(r.Context(), request); err != nil {
+			return err
+		}
 	}
 	id, err := uuid.NewV7() // it begins with the time, so that jobs accepted together stand together on disk
 	if err != nil {

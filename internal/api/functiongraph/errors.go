@@ -46,6 +46,18 @@ func newErrorTable() errorTable {
 		{faas.CodeExists, "path"}:     {409, "FSS.1147", "200409", ""},
 		{faas.CodeConflict, ""}:       {409, "FSS.0409", "200409", ""},
 
+		{faas.CodeInvalid, "additional_version"}:        {400, "FSS.1091", "200400", ""},
+		{faas.CodeInvalid, "additional_version.weight"}: {400, "FSS.1092", "200400", ""},
+		{faas.CodeInvalid, "additional_version.same"}:   {400, "FSS.1093", "200400", ""},
+		{faas.CodeInvalid, "digest"}:                    {400, "FSS.1011", "200400", ""},
+		{faas.CodeExists, "version"}:                    {409, "FSS.1062", "200409", ""},
+		{faas.CodeExists, "alias"}:                      {409, "FSS.1063", "200409", ""},
+		{faas.CodeConflict, "version"}:                  {409, "FSS.1066", "200409", ""},
+		{faas.CodeConflict, "digest"}:                   {428, "FSS.0428", "200428", ""},
+		{faas.CodeConflict, "additional_version"}:       {403, "FSS.1094", "200403", ""},
+		{faas.CodeConflict, "alias.triggers"}:           {403, "FSS.1154", "200403", ""},
+		{faas.CodeQuota, "aliases"}:                     {403, "FSS.1043", "200403", ""},
+
 		{faas.CodeNotFound, "async_config"}: {404, "FSS.0404", "200404", ""},
 		{faas.CodeNotFound, "job"}:          {400, "FSS.0400", "200400", "Invalid RequestId"},
 		{faas.CodeConflict, "job"}:          {400, "FSS.0400", "200400", ""},
@@ -95,7 +107,24 @@ func newErrorTable() errorTable {
 		t[errorKey{faas.CodeUnsupported, field}] = errorReply{400, fss, "200400", ""}
 	}
 	t.addTriggers()
+	t.addDependencies()
 	return t
+}
+
+// addDependencies says what is wrong with a dependency, or with an import.
+func (t errorTable) addDependencies() {
+	t[errorKey{faas.CodeNotFound, "dependency_version"}] = errorReply{404, "FSS.1056", "200404", ""}
+	t[errorKey{faas.CodeExists, "dependency"}] = errorReply{409, "FSS.1065", "200409", ""}
+	t[errorKey{faas.CodeConflict, "dependency"}] = errorReply{412, "FSS.1033", "200412", ""}
+	t[errorKey{faas.CodeQuota, "dependencies"}] = errorReply{403, "FSS.1045", "200403", ""}
+	t[errorKey{faas.CodeForbidden, "dependency"}] = errorReply{403, "FSS.1046", "200403", ""}
+	for field, fss := range map[string]string{
+		"depend_name": "FSS.1024", "depend_type": "FSS.1032", "depend_file": "FSS.1024", "depend_link": "FSS.1010",
+		"depend_runtime": "FSS.1005", "dependency_type": "FSS.1001", "ispublic": "FSS.1001",
+		"file_type": "FSS.1013", "file_code": "FSS.1013", "templates": "FSS.1022", "template": "FSS.1025",
+	} {
+		t[errorKey{faas.CodeInvalid, field}] = errorReply{400, fss, "200400", ""}
+	}
 }
 
 // addTriggers says of each kind of trigger that it is wrong, missing or there already (reference 6). Kinds without words of their

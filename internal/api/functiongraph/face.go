@@ -7,6 +7,7 @@ package functiongraph
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
@@ -29,12 +30,18 @@ type Invoker interface {
 	Invoke(ctx context.Context, r invoke.Request) (*faas.Result, error)
 	// Find gives the version that a request means, and holds the request to what its owner allows, without running it.
 	Find(ctx context.Context, r invoke.Request) (*faas.Function, error)
+	// Bound gives the version that the rules of an alias choose for a call that is made later; "" where that is open.
+	Bound(ctx context.Context, r invoke.Request) (string, error)
 }
 
 // Config is what the face needs. All of it is required, but for Now.
 type Config struct {
 	Functions *control.Functions
+	Versions  *control.Versions
 	Triggers  *control.Triggers
+
+	Dependencies *control.Dependencies
+
 	Invoker   Invoker
 	Access    Access
 	Async     *control.AsyncConfigs
@@ -102,7 +109,7 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, append(a.statisticsRoutes(functions, function), a.triggerRoutes()...)...)
+	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.dependencyRoutes(), a.transferRoutes())...)
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

@@ -201,6 +201,10 @@ func TestOperations(t *testing.T) {
 		"ListFunctionAsMetric", "ListStatistics", "ListFunctionStatistics", "ShowFunctionMetrics", "ShowLtsLogDetails", "EnableLtsLogs",
 		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
 		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
+		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
+		"DeleteVersionAlias",
+		"ListDependencies", "CreateDependencyVersion", "ListDependencyVersion", "ShowDependencyVersion", "DeleteDependencyVersion",
+		"DownloadDependencyVersion", "CreateDependency", "ShowDependency", "UpdateDependency", "DeleteDependency", "ExportFunction", "ImportFunction",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

@@ -37,7 +37,11 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, f *faas.Function) e
 	if err != nil {
 		return err
 	}
-	return httpkit.WriteJSON(w, http.StatusOK, toFunction(f, o, a.Functions.Notice(f.Spec.Runtime)))
+	answer := toFunction(f, o, a.Functions.Notice(f.Spec.Runtime))
+	if answer.Dependencies, err = a.dependenciesOf(r, f, o); err != nil {
+		return err
+	}
+	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
 // maxPage is the default and the cap of maxitems.
@@ -134,6 +138,9 @@ func (a *api) showFunctionCode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := toCode(f, o)
+	if answer.Dependencies, err = a.dependenciesOf(r, f, o); err != nil {
+		return err
+	}
 	if f.Code.Kind == faas.KindImage {
 		return httpkit.WriteJSON(w, http.StatusOK, answer)
 	}
@@ -193,6 +200,9 @@ func (a *api) updateFunctionCode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := toCode(f, o)
+	if answer.Dependencies, err = a.dependenciesOf(r, f, o); err != nil {
+		return err
+	}
 	answer.FuncCode = &funcCodeAnswer{}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }

@@ -85,14 +85,16 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: functionStore, Packages: pkgs, Sealer: controltest.Sealer{}, Changes: &controltest.Changes{},
 		Fetcher:  controltest.Fetcher{"https://test.obs.xxx.xxx.com/fss_examples_python2.7.zip": remote},
-		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local",
+		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local", Dependencies: finderOf(functionStore),
 		Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 	})
 	b.invoker = &scripted{functions: functions}
+	dependencies := dependenciesOver(functionStore, pkgs, remote)
 	b.jobs = &keptJobs{}
+	versions, _ := functionStore.(control.VersionStore)
 	face := functiongraph.New(functiongraph.Config{
-		Functions: functions, Triggers: triggersOver(t, functionStore), Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
-		Jobs: b.jobs, JobList: b.jobs,
+		Functions: functions, Versions: control.NewVersions(versions, functions), Triggers: triggersOver(t, functionStore), Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
+		Jobs: b.jobs, JobList: b.jobs, Dependencies: dependencies,
 		Tallies: &tallied{}, Instances: &tallied{}, Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
 			Store: asyncStore, Functions: functions, Buckets: buckets{}, Sealer: controltest.Sealer{},
@@ -203,6 +205,9 @@ func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, 
 
 var triggerID = regexp.MustCompile(`"trigger_id":"([^"]+)"`)
 
+// dependencyID finds the id of a version and, behind it, that of its dependency.
+var dependencyID = regexp.MustCompile(`"(?:id|dep_id)":"([^"]+)"`)
+
 var unsteady = []struct {
 	pattern *regexp.Regexp
 	instead string
@@ -211,7 +216,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`"(api_id)": "[0-9a-f]{32}"`), `"$1": "<id>"`},
 	{regexp.MustCompile(`_hooks/<uuid>/[A-Z2-7]{26}`), "_hooks/<uuid>/<key>"},
 	{regexp.MustCompile(`"app_code": "[A-Z2-7]{52}"`), `"app_code": "<made>"`},
-	{regexp.MustCompile(`latest-200603162219@[a-z2-7]{5}`), "latest-200603162219@<random>"},
+	{regexp.MustCompile(`-200603162219@[a-z2-7]{5}`), "-200603162219@<random>"},
 }
 
 // TestGolden sends the requests of each file in order and compares the answers. A file is a list of exchanges, parted by
@@ -254,6 +259,7 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	line := strings.ReplaceAll(lines.Text(), "{p}", "/v2/"+project+"/fgs")
 	for i, id := range b.made {
 		line = strings.ReplaceAll(line, fmt.Sprintf("{t%d}", i+1), id)
+		body = strings.ReplaceAll(body, fmt.Sprintf("{t%d}", i+1), id)
 	}
 	method, target, ok := strings.Cut(line, " ")
 	require.True(t, ok, text)
@@ -270,6 +276,11 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	b.mux.ServeHTTP(w, r)
 	if id := triggerID.FindStringSubmatch(w.Body.String()); id != nil && w.Code == http.StatusCreated {
 		b.made = append(b.made, id[1])
+	}
+	if strings.Contains(target, "/dependencies") && method == http.MethodPost && w.Code == http.StatusOK {
+		for _, id := range dependencyID.FindAllStringSubmatch(w.Body.String(), -1) {
+			b.made = append(b.made, id[1])
+		}
 	}
 	return describe(t, w, raw)
 }
@@ -308,6 +319,9 @@ func describe(t *testing.T, w *httptest.ResponseRecorder, raw bool) string {
 func (s *scripted) Find(ctx context.Context, r invoke.Request) (*faas.Function, error) {
 	return s.functions.Get(ctx, r.Key.Project, faas.URN{Package: r.Key.Package, Name: r.Key.Name, Version: r.Key.Version, Alias: r.Alias})
 }
+
+// Bound chooses no version.
+func (s *scripted) Bound(context.Context, invoke.Request) (string, error) { return "", nil }
 
 // noAsync is for tests that keep everything in memory and make no asynchronous calls.
 type noAsync struct{ control.AsyncStore }

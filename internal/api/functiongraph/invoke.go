@@ -102,8 +102,8 @@ func (a *api) run(r *http.Request, id string) (*faas.Result, invokeOptions, erro
 	}
 	result, err := a.Invoker.Invoke(r.Context(), invoke.Request{
 		Key:   faas.FunctionKey{Project: project, Package: urn.Package, Name: urn.Name, Version: version},
-		Alias: urn.Alias,
-		Call:  faas.Invocation{ID: id, Source: faas.SourceAPI, Event: event, MemoryMB: opts.memoryMB, Alias: urn.Alias, Gateway: opts.gateway},
+		Alias: urn.Alias, Asked: (*httpkit.Asked)(r),
+		Call: faas.Invocation{ID: id, Source: faas.SourceAPI, Event: event, MemoryMB: opts.memoryMB, Alias: urn.Alias, Gateway: opts.gateway},
 	})
 	return result, opts, err
 }

@@ -74,7 +74,14 @@ func (a *api) updateReserved(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpkit.WriteJSON(w, http.StatusOK, reservedCountAnswer{Count: f.Spec.Reserved, IdleMode: f.Spec.ReservedIdle})
+	answer := reservedCountAnswer{Count: f.Spec.Reserved, IdleMode: f.Spec.ReservedIdle}
+	if urn.Alias != "" {
+		answer = reservedCountAnswer{}
+		if by := f.Spec.AliasReserve; by != nil {
+			answer = reservedCountAnswer{Count: by.Count, IdleMode: by.Idle}
+		}
+	}
+	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
 // noTactics tells of a tactics_config that asks for nothing, as clients send it.
@@ -94,8 +101,7 @@ func (a *api) listReservedConfigs(w http.ResponseWriter, r *http.Request) error 
 	answer := reservedConfigsAnswer{Reserved: []reservedConfig{}, PageInfo: page, Count: len(found)}
 	for _, f := range found[page.PreviousMarker : page.PreviousMarker+page.CurrentCount] {
 		answer.Reserved = append(answer.Reserved, reservedConfig{
-			FunctionURN: f.URN(a.Functions.Region()).String(), QualifierType: "version", QualifierName: f.Version,
-			MinCount: f.Spec.Reserved, IdleMode: f.Spec.ReservedIdle,
+			FunctionURN: f.urn.String(), QualifierType: f.kind, QualifierName: f.name, MinCount: f.count, IdleMode: f.idle,
 		})
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
@@ -108,13 +114,13 @@ func (a *api) listReserved(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := reservedListAnswer{Reserved: []reservedCount{}, PageInfo: page, Count: len(found)}
 	for _, f := range found[page.PreviousMarker : page.PreviousMarker+page.CurrentCount] {
-		answer.Reserved = append(answer.Reserved, reservedCount{FuncURN: f.URN(a.Functions.Region()).String(), Count: f.Spec.Reserved})
+		answer.Reserved = append(answer.Reserved, reservedCount{FuncURN: f.urn.String(), Count: f.count})
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
 // reserved finds what a listing asks for, and which part of it is the page. PreviousMarker is where the page begins.
-func (a *api) reserved(r *http.Request, name string, most int) ([]*faas.Function, pageInfo, error) {
+func (a *api) reserved(r *http.Request, name string, most int) ([]reservation, pageInfo, error) {
 	project, err := a.enter(r, auth.ActionRead)
 	if err != nil {
 		return nil, pageInfo{}, err
@@ -138,8 +144,33 @@ func (a *api) reserved(r *http.Request, name string, most int) ([]*faas.Function
 			return nil, pageInfo{}, faas.Errorf(faas.CodeInvalid, "limit", "limit %.40q must be 1 to 500", text)
 		}
 	}
-	found, err := a.Functions.Reserved(r.Context(), project, urn)
+	versions, err := a.Functions.Reserved(r.Context(), project, urn)
+	found := a.reservations(versions, urn)
 	from := min(int(begin), len(found))
 	n := min(limit, len(found)-from)
 	return found, pageInfo{NextMarker: int64(from + n), PreviousMarker: int64(from), CurrentCount: int64(n)}, err
+}
+
+// reservation is what a version or an alias keeps loaded.
+type reservation struct {
+	urn        faas.URN
+	kind, name string // "version" or "alias", and which
+	count      int
+	idle       bool
+}
+
+// reservations parts what versions keep loaded by who asked for it: their owner, or an alias. Where urn names one of them, the others are
+// left out.
+func (a *api) reservations(versions []*faas.Function, urn *faas.URN) (all []reservation) {
+	for _, f := range versions {
+		at := f.URN(a.Functions.Region())
+		if f.Spec.Reserved > 0 && (urn == nil || urn.Alias == "") {
+			all = append(all, reservation{at, "version", f.Version, f.Spec.Reserved, f.Spec.ReservedIdle})
+		}
+		if by := f.Spec.AliasReserve; by != nil && (urn == nil || urn.Version == "" && (urn.Alias == "" || urn.Alias == by.Alias)) {
+			at.Version, at.Alias = "", by.Alias
+			all = append(all, reservation{at, "alias", by.Alias, by.Count, by.Idle})
+		}
+	}
+	return all
 }

@@ -102,25 +102,29 @@ func (a *api) now() time.Time {
 	return time.Now().UTC()
 }
 
-// ofFunction is target for statistics: a URN without a version means all of them.
-func (a *api) ofFunction(r *http.Request) (faas.FunctionKey, error) {
+// ofFunction is target for statistics: a URN without a version means all of them, and one with an alias the calls that came through
+// it. runs is whose instances are meant: those of the alias's main version.
+func (a *api) ofFunction(r *http.Request) (key, runs faas.FunctionKey, err error) {
 	project, urn, err := a.target(r, auth.ActionRead)
 	if err != nil {
-		return faas.FunctionKey{}, err
+		return key, runs, err
 	}
 	f, err := a.Functions.Get(r.Context(), project, urn)
 	if err != nil {
-		return faas.FunctionKey{}, err
+		return key, runs, err
 	}
-	key := f.Key()
-	if urn.Version == "" && urn.Alias == "" {
-		key.Version = ""
+	key, runs = f.Key(), f.Key()
+	switch {
+	case urn.Alias != "":
+		key.Version = faas.Qualifier("", urn.Alias)
+	case urn.Version == "":
+		key.Version, runs.Version = "", ""
 	}
-	return key, nil
+	return key, runs, nil
 }
 
 func (a *api) listFunctionStatistics(w http.ResponseWriter, r *http.Request) error {
-	key, err := a.ofFunction(r)
+	key, _, err := a.ofFunction(r)
 	if err != nil {
 		return err
 	}
@@ -132,7 +136,7 @@ func (a *api) listFunctionStatistics(w http.ResponseWriter, r *http.Request) err
 }
 
 func (a *api) showFunctionMetrics(w http.ResponseWriter, r *http.Request) error {
-	key, err := a.ofFunction(r)
+	key, runs, err := a.ofFunction(r)
 	if err != nil {
 		return err
 	}
@@ -141,7 +145,7 @@ func (a *api) showFunctionMetrics(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	answer := metricsAnswer{statisticsAnswer: sums, Instances: slices.Clone(sums.Reserved)}
-	all, reserved := a.Instances.Instances(key)
+	all, reserved := a.Instances.Instances(runs)
 	if n := len(answer.Instances); n > 0 {
 		answer.Instances[n-1].Value, answer.Reserved[n-1].Value = float64(all), float64(reserved)
 	}

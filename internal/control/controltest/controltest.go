@@ -162,6 +162,31 @@ func (s *Store) DeleteFunction(_ context.Context, key faas.FunctionKey) error {
 	return nil
 }
 
+// DeleteVersion is of control.FunctionStore.
+func (s *Store) DeleteVersion(_ context.Context, key faas.FunctionKey) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.find(key)
+	return nil, err // the only version is Latest
+}
+
+// Alias is of control.FunctionStore: there is none.
+func (s *Store) Alias(_ context.Context, key faas.FunctionKey, name string) (*faas.Alias, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key.Version = faas.Latest
+	if _, err := s.find(key); err != nil {
+		return nil, err
+	}
+	return nil, faas.NotFound("alias", name)
+}
+
+// ReserveAlias is of control.FunctionStore: there is no alias.
+func (s *Store) ReserveAlias(ctx context.Context, key faas.FunctionKey, name string, _ func(*faas.Function) error) (*faas.Function, error) {
+	_, err := s.Alias(ctx, key, name)
+	return nil, err
+}
+
 // NameOfTitle is of control.FunctionStore.
 func (s *Store) NameOfTitle(_ context.Context, project, pkg, title string) (string, error) {
 	s.mu.Lock()
@@ -189,6 +214,10 @@ func (s *Store) ListFunctions(_ context.Context, filter faas.FunctionFilter) (fa
 	page := faas.FunctionPage{Total: int64(len(match))}
 	for _, r := range match {
 		if r.number <= filter.After {
+			continue
+		}
+		if filter.Skip > 0 {
+			filter.Skip--
 			continue
 		}
 		if len(page.Functions) == filter.Limit {

@@ -526,6 +526,9 @@ func testAsyncConfigs(t *testing.T, url string) {
 	alias := faas.DefaultAsyncConfig(faas.FunctionKey{Project: "p", Package: "default", Name: "a"}, "live")
 	alias.CreatedAt, alias.ChangedAt = at.Add(time.Minute), at.Add(time.Minute)
 	_, err = db.SetAsyncConfig(t.Context(), alias, fine)
+	requireError(t, err, faas.CodeNotFound, "alias")
+	addAlias(t, db, key, "live", faas.Latest)
+	_, err = db.SetAsyncConfig(t.Context(), alias, fine)
 	require.NoError(t, err)
 	list, err := db.AsyncConfigs(t.Context(), key)
 	require.NoError(t, err)
@@ -534,6 +537,9 @@ func testAsyncConfigs(t *testing.T, url string) {
 	no := faas.Errorf(faas.CodeInvalid, "destination_config", "no")
 	back := c
 	back.Key.Name = "b"
+	_, err = db.SetAsyncConfig(t.Context(), back, fine)
+	requireError(t, err, faas.CodeNotFound, "function")
+	create(t, db, function("p", "b"))
 	_, err = db.SetAsyncConfig(t.Context(), back, func(edges []faas.Edge) error {
 		a, b := faas.FunctionKey{Project: "p", Package: "default", Name: "a"}, faas.FunctionKey{Project: "p", Package: "default", Name: "b"}
 		require.ElementsMatch(t, []faas.Edge{{From: b, To: b}, {From: a, To: b}}, edges)

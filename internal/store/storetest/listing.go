@@ -24,6 +24,21 @@ func testListing(t *testing.T, url string) {
 	require.NoError(t, db.CreateFunction(t.Context(), version, quota))
 	create(t, db, function("q", numbered(1)))
 
+	// What is left out may be nearer to either end.
+	for _, group := range []string{"", "tenth"} {
+		whole, err := db.ListFunctions(t.Context(), faas.FunctionFilter{Project: "p", Package: group, Limit: count})
+		require.NoError(t, err)
+		all := names(whole)
+		for _, skip := range []int{0, 1, 100, len(all)/2 - 1, len(all) / 2, len(all)/2 + 1, len(all) - 20, len(all) - 7, len(all) - 6, len(all) - 1, len(all), len(all) + 5} {
+			page, err := db.ListFunctions(t.Context(), faas.FunctionFilter{Project: "p", Package: group, Skip: int64(skip), Limit: 7})
+			require.NoError(t, err)
+			from, to := min(skip, len(all)), min(skip+7, len(all))
+			require.Equal(t, append([]string(nil), all[from:to]...), names(page), "behind %d", skip)
+			require.Equal(t, to < len(all), page.Next != 0, "behind %d", skip)
+			require.EqualValues(t, len(all), page.Total)
+		}
+	}
+
 	for _, c := range []struct {
 		name   string
 		filter faas.FunctionFilter

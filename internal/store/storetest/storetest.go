@@ -36,6 +36,14 @@ func Run(t *testing.T, fresh Fresh) {
 		{"concurrent creates, updates and deletes keep the books", testBooks},
 		{"listing", testListing},
 		{"reserved instances", testReserved},
+		{"dependencies", testDependencies},
+		{"dependencies under functions", testDependenciesInUse},
+		{"dependencies are not lost under a function", testDependencyRace},
+		{"versions", testVersions},
+		{"aliases", testAliases},
+		{"deleting a version", testDeleteVersion},
+		{"reserved instances of an alias", testReserveAlias},
+		{"a deleted function leaves nothing behind", testNothingLeft},
 		{"names in every script", testNames},
 		{"text that is not text", testNotText},
 		{"identities", testIdentities},
@@ -115,6 +123,7 @@ func requireUsage(t *testing.T, db *store.DB, project string, functions, codeByt
 
 func create(t *testing.T, db *store.DB, f *faas.Function) {
 	t.Helper()
+	hold(t, db, f)
 	require.NoError(t, db.CreateFunction(t.Context(), f, faas.DefaultQuota))
 }
 

@@ -48,6 +48,8 @@ func testTriggers(t *testing.T, url string) {
 
 	alias := trigger(f, "")
 	alias.Key.Version, alias.Alias, alias.Sealed, alias.CreatedAt = "", "prod", nil, someTime.Add(time.Hour)
+	requireError(t, db.CreateTrigger(t.Context(), alias, 100), faas.CodeNotFound, "alias")
+	addAlias(t, db, f.Key(), "prod", faas.Latest)
 	addTrigger(t, db, alias)
 	require.Equal(t, []*faas.Trigger{alias}, list(t, db, faas.TriggerFilter{Project: "p", Package: "default", Name: "f", Qualifier: "!prod"}))
 	require.Equal(t, []*faas.Trigger{one, alias}, list(t, db, faas.TriggerFilter{Project: "p"}), "oldest first")

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
+)
+
+// followEvery is how long a change that another server has made may stay unseen here.
+const followEvery = time.Second
+
+// follower sees what other servers on the same database change of functions, versions and aliases.
+type follower struct {
+	store     projectChanges
+	kept      forgetter
+	instances interface{ FunctionChanged(key faas.FunctionKey) }
+	log       *slog.Logger
+
+	seen   map[string]int64
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// projectChanges gives a number for each project that grows with every change.
+type projectChanges interface {
+	ProjectChanges(ctx context.Context) (map[string]int64, error)
+}
+
+// forgetter forgets what it keeps of a project, and tells which versions these were.
+type forgetter interface {
+	ForgetProject(project string) []faas.FunctionKey
+}
+
+func newFollower(store projectChanges, kept forgetter, instances interface{ FunctionChanged(faas.FunctionKey) }, log *slog.Logger) *follower {
+	return &follower{store: store, kept: kept, instances: instances, log: log}
+}
+
+// Start implements lifecycle.Service.
+func (f *follower) Start(ctx context.Context) error {
+	var err error
+	if f.seen, err = f.store.ProjectChanges(ctx); err != nil {
+		return err
+	}
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	f.ended = make(chan struct{})
+	go func() {
+		defer close(f.ended)
+		tick := time.NewTicker(followEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				f.look(ctx)
+			}
+		}
+	}()
+	return nil
+}
+
+// look compares the numbers with those seen last. Changes of this server are among them, and cost a look into the store.
+func (f *follower) look(ctx context.Context) {
+	now, err := f.store.ProjectChanges(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			f.log.Warn("changes that other servers have made of functions cannot be seen", "error", err)
+		}
+		return
+	}
+	for project, number := range now {
+		if f.seen[project] != number {
+			for _, key := range f.kept.ForgetProject(project) {
+				f.instances.FunctionChanged(key) // which ends those of another revision
+			}
+		}
+	}
+	f.seen = now
+}
+
+// Stop implements lifecycle.Service.
+func (f *follower) Stop(context.Context) error {
+	if f.cancel != nil {
+		f.cancel()
+		<-f.ended
+	}
+	return nil
+}
