@@ -108,6 +108,10 @@ $(LINT):
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install -trimpath github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv $(dir $@)golangci-lint $@
 
+.PHONY: docs
+docs: ## write the parts of docs/ that are generated from the code
+	$(GO) test ./test/compat -run TestTableOfOperations -update
+
 .PHONY: bench
 bench: build ## measure beside the floors, side by side in one run
 	$(GO) run ./bench

@@ -52,3 +52,29 @@ func (c *Client) Runtimes(ctx context.Context) ([]Runtime, error) {
 	err := c.call(ctx, request{method: http.MethodGet, path: "/admin/v1/runtimes"}, nil, &got)
 	return got.Runtimes, err
 }
+
+// Walls are how the functions of a project are kept apart. "" stands for what the server has.
+type Walls struct {
+	Egress         string `json:"egress"` // none, open or a list
+	EgressFixed    bool   `json:"egress_fixed"`
+	Isolation      string `json:"isolation"` // native or oci
+	IsolationFixed bool   `json:"isolation_fixed"`
+}
+
+// ProjectWalls are what a project has set, and what holds for its functions that have set nothing.
+type ProjectWalls struct {
+	Set   Walls `json:"set"`
+	Holds Walls `json:"holds"`
+}
+
+// ShowWalls gives how the project's functions are kept apart.
+func (c *Client) ShowWalls(ctx context.Context) (*ProjectWalls, error) {
+	var w ProjectWalls
+	return &w, c.call(ctx, request{method: http.MethodGet, path: c.adminPath("/walls")}, nil, &w)
+}
+
+// SetWalls puts w in place of all that the project has set.
+func (c *Client) SetWalls(ctx context.Context, w Walls) (*ProjectWalls, error) {
+	var all ProjectWalls
+	return &all, c.call(ctx, request{method: http.MethodPut, path: c.adminPath("/walls")}, w, &all)
+}

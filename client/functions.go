@@ -31,6 +31,8 @@ type Function struct {
 	CodeSize           int64  `json:"code_size"` // bytes
 	Digest             string `json:"digest"`    // SHA-512 of the package, hexadecimal
 	LastModified       string `json:"last_modified"`
+	Egress             string `json:"egress"`    // what it may reach over the network; "" for what its project has
+	Isolation          string `json:"isolation"` // its level; "" for what its project has
 
 	Dependencies []string `json:"depend_version_list"` // ids of versions, in order
 
@@ -78,6 +80,8 @@ type CreateFunctionRequest struct {
 	Description        string `json:"description,omitempty"`
 	InitializerHandler string `json:"initializer_handler,omitempty"`
 	InitializerTimeout int    `json:"initializer_timeout,omitempty"`
+	Egress             string `json:"egress,omitempty"`
+	Isolation          string `json:"isolation,omitempty"`
 
 	Dependencies []string `json:"depend_version_list,omitempty"`
 }
@@ -103,6 +107,8 @@ type UpdateFunctionConfigRequest struct {
 	Description        *string `json:"description,omitempty"`
 	InitializerHandler *string `json:"initializer_handler,omitempty"`
 	InitializerTimeout *int    `json:"initializer_timeout,omitempty"`
+	Egress             *string `json:"egress,omitempty"`
+	Isolation          *string `json:"isolation,omitempty"`
 }
 
 // CreateFunction makes a function.

@@ -24,6 +24,8 @@ type manifest struct {
 	InitializerTimeout *int              `json:"initializer_timeout,omitempty"` // seconds
 	MemorySize         int               `json:"memory_size,omitempty"`         // MB
 	Timeout            int               `json:"timeout,omitempty"`             // seconds
+	Egress             *string           `json:"egress,omitempty"`              // none, open or a list
+	Isolation          *string           `json:"isolation,omitempty"`           // native or oci
 	UserData           map[string]string `json:"user_data"`                     // all of it, where it is there at all
 	Dependencies       []string          `json:"dependencies"`                  // NAME or NAME:VERSION, in order; likewise
 }

@@ -37,6 +37,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/record"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
@@ -163,10 +164,24 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	zone, err := time.LoadLocation(s.cfg.TimerZone)
+	if err != nil {
+		return err
+	}
+	if err := serverWalls(s.cfg).Check(); err != nil {
+		return fmt.Errorf("--egress: %w", err)
+	}
+	levels, err := s.openLevels(ctx)
+	if err != nil {
+		return err
+	}
+	var instances *pool.Pool
+	walls := s.newWalls(db, &instances)
 	follow, ahead, asked := &changes{}, &preparer{}, &peers{}
 	functions := control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: blobs, Fetcher: fetcher, Sealer: sealer, Changes: follow, Runtimes: runtimes{catalogue},
-		Preparer: ahead, Images: images, Dependencies: db,
+		Preparer: wallsFirst{walls, ahead}, Images: images, Dependencies: db,
+		Zones: schedule.NewZones(zone), Tags: db,
 		Quota:  faas.Quota{Functions: s.cfg.QuotaFunctions, CodeBytes: s.cfg.QuotaCodeBytes},
 		Region: s.cfg.Region, MaxReserved: s.cfg.MaxInstances * 9 / 10,
 	})
@@ -175,10 +190,10 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	instances := pool.New(pool.Config{
-		Driver: s.driver, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
+	instances = pool.New(pool.Config{
+		Driver: s.driver, Levels: levels, Network: s.openNetwork(counters), Walls: walls, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions, Languages: languages,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
+		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
 		Log: s.log, Metrics: counters,
 	})
 	afar, err := s.newGateways(db, blobs, sealer, functions, counters)
@@ -200,16 +215,22 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
+	applications, err := newApplications(db, functions, triggers.use, catalogue)
+	if err != nil {
+		return err
+	}
 	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs, afar.service}, instances
 	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
-			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances}),
+			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
+			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
+			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		uiot.New(uiot.Config{Functions: functions, Placed: afar.placed, Gateways: afar.service, Packages: blobs, Access: identities, Logins: identities,
 			Links: afar.links, Domain: auth.OwnerDomain, Runtime: newestPython(catalogue)}).Face(),
-		admin.New(withPeople(withDependencies(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets), records, invoker, jobs, db, async), afar), dependencies), identities, trail)),
+		admin.New(withPeople(withDependencies(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets, walls), records, invoker, jobs, db, async), afar), dependencies), identities, trail)),
 	)
 	if err != nil {
 		return err

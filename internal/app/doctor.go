@@ -12,6 +12,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/config"
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/all"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
@@ -61,6 +62,10 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Finding {
 	}
 	c := d.Capabilities()
 	found := []Finding{fine("sandbox", c.Level)}
+	if c.Network {
+		found = append(found, fine("egress", "functions can be let out to the network (hanshu deploy --egress); without a word of theirs: "+cfg.Egress))
+	}
+	found = append(found, checkLevels(ctx, cfg, c)...)
 	for _, lack := range c.Lacks {
 		what, fix, _ := strings.Cut(lack, ": ")
 		found = append(found, finding(LevelWarn, "sandbox lacks", what, fix))
@@ -69,6 +74,26 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Finding {
 		found = append(found, finding(LevelWarn, "sandbox", "could not be taken down: "+err.Error(), ""))
 	}
 	return found
+}
+
+// checkLevels tells which levels of isolation functions can choose.
+func checkLevels(ctx context.Context, cfg config.Config, own sandbox.Capabilities) []Finding {
+	if cfg.Sandbox == config.SandboxOCI {
+		return []Finding{fine("isolation levels", own.Driver+"; native with --sandbox=auto")}
+	}
+	if cfg.OCIRuntime == "" {
+		return []Finding{fine("isolation levels", own.Driver+", and WASM within it; oci with --oci-runtime=/path/of/runsc")}
+	}
+	cfg.Sandbox, cfg.DataDir = config.SandboxOCI, filepath.Join(os.TempDir(), fmt.Sprintf("hanshu-doctor-%d", os.Getpid()))
+	d, err := newDriver(ctx, cfg, "")
+	if err != nil {
+		return []Finding{finding(LevelFail, "isolation levels", err.Error(), "give --oci-runtime a runtime that works here, or leave it out")}
+	}
+	level := d.Capabilities().Level
+	if err := d.Close(); err != nil {
+		return []Finding{finding(LevelWarn, "isolation levels", "could not be taken down: "+err.Error(), "")}
+	}
+	return []Finding{fine("isolation levels", own.Driver+", WASM within it, and oci: "+level)}
 }
 
 // userNamespaceFix names the switch of this host that keeps user namespaces from those who need them.

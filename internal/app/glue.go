@@ -85,10 +85,10 @@ type preparer struct{ to control.Preparer }
 
 func (p *preparer) Prepare(ctx context.Context, f *faas.Function) error { return p.to.Prepare(ctx, f) }
 
-func (s *Server) adminConfig(p admin.Permissions, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind) admin.Config {
+func (s *Server) adminConfig(p admin.Permissions, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind, walls admin.Walls) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
+		Permissions: p, Walls: walls, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

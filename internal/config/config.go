@@ -36,14 +36,17 @@ type Config struct {
 
 	MQTT MQTT
 
-	Sandbox      string        // SandboxAuto, SandboxNative, SandboxOCI or SandboxNone
-	OCIRuntime   string        // of SandboxOCI: the absolute path of runsc, runc, crun or another
-	MaxInstances int           // instances of all functions together
-	Prepared     int           // booted workers that wait for a function, of one interpreter, at most
-	IdleTimeout  time.Duration // after which an unused instance ends
-	FreezeAfter  time.Duration // after which an unused instance is frozen, where the host can; 0 for never
-	QueueWait    time.Duration // the longest a call waits for an instance
-	QueueLength  int           // calls that wait for one function
+	Sandbox       string        // SandboxAuto, SandboxNative, SandboxOCI or SandboxNone
+	OCIRuntime    string        // of SandboxOCI: the absolute path of runsc, runc, crun or another
+	Egress        string        // of functions whose project has set nothing: none, open or a list
+	EgressFixed   bool          // functions may not choose another
+	EgressPrivate []string      // private networks and own addresses that functions may list, as CIDR or address
+	MaxInstances  int           // instances of all functions together
+	Prepared      int           // booted workers that wait for a function, of one interpreter, at most
+	IdleTimeout   time.Duration // after which an unused instance ends
+	FreezeAfter   time.Duration // after which an unused instance is frozen, where the host can; 0 for never
+	QueueWait     time.Duration // the longest a call waits for an instance
+	QueueLength   int           // calls that wait for one function
 
 	// AllowPrivateCodeURLs are addresses (CIDR or IP) and host names that code may be pulled from although they are private.
 	AllowPrivateCodeURLs []string
@@ -97,7 +100,7 @@ func defaults(lookup func(string) (string, bool), uid int) Config {
 	return Config{
 		Listen: "127.0.0.1:8080", DataDir: defaultDataDir(lookup, uid), Region: "local-1",
 		TimerZone: "Asia/Shanghai", TimerMissed: MissedOnce,
-		Sandbox: SandboxAuto, MaxInstances: 100, Prepared: 64, IdleTimeout: time.Minute,
+		Sandbox: SandboxAuto, Egress: "none", MaxInstances: 100, Prepared: 64, IdleTimeout: time.Minute,
 		FreezeAfter: time.Second, QueueWait: 30 * time.Second, QueueLength: 10_000,
 		LogLevel: "info", LogFormat: "text",
 		RecordAge: 7 * 24 * time.Hour, RecordBytes: 1 << 30, RecordEvents: 64 << 10,
@@ -140,7 +143,12 @@ func (c *Config) Validate() error {
 	check(regionName.MatchString(c.Region), "--region: %q must be lower-case letters, digits and '-', starting with a letter, at most 63", c.Region)
 	check(slices.Contains([]string{SandboxAuto, SandboxNative, SandboxOCI, SandboxNone}, c.Sandbox), "--sandbox: %q must be auto, native, oci or none", c.Sandbox)
 	check(c.Sandbox != SandboxOCI || filepath.IsAbs(c.OCIRuntime), "--oci-runtime: %q must be the absolute path of an OCI runtime, which --sandbox=oci needs", c.OCIRuntime)
-	check(c.Sandbox == SandboxOCI || c.OCIRuntime == "", "--oci-runtime: needs --sandbox=oci")
+	check(c.Sandbox != SandboxNone || c.OCIRuntime == "", "--oci-runtime: is a level of isolation beside auto, native or oci, and goes with no --sandbox=none")
+	check(c.OCIRuntime == "" || filepath.IsAbs(c.OCIRuntime), "--oci-runtime: %q must be an absolute path", c.OCIRuntime)
+	for _, entry := range c.EgressPrivate {
+		_, isAddress := parsePrefix(entry)
+		check(isAddress, "--egress-private: %q is no CIDR and no address", entry)
+	}
 	check(c.MaxInstances >= 1 && c.MaxInstances <= 100_000, "--max-instances: %d must be 1 to 100000", c.MaxInstances)
 	check(c.Prepared >= 0 && c.Prepared <= 1000, "--prepared: %d must be 0 to 1000", c.Prepared)
 	check(c.IdleTimeout >= time.Second && c.IdleTimeout <= 24*time.Hour, "--idle-timeout: %v must be 1s to 24h", c.IdleTimeout)
@@ -261,6 +269,17 @@ func (c *Config) PrivateCodeURLs() (ranges []netip.Prefix, hosts []string) {
 		}
 	}
 	return ranges, hosts
+}
+
+// EgressPrefixes gives EgressPrivate as address ranges.
+func (c *Config) EgressPrefixes() []netip.Prefix {
+	var all []netip.Prefix
+	for _, entry := range c.EgressPrivate {
+		if prefix, ok := parsePrefix(entry); ok {
+			all = append(all, prefix)
+		}
+	}
+	return all
 }
 
 // Level gives LogLevel for slog; info for one that Validate refuses.

@@ -44,6 +44,9 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_MQTT_KEY", text(&c.MQTT.Key))
 	take("HANSHU_SANDBOX", text(&c.Sandbox))
 	take("HANSHU_OCI_RUNTIME", text(&c.OCIRuntime))
+	take("HANSHU_EGRESS", text(&c.Egress))
+	take("HANSHU_EGRESS_FIXED", boolean(&c.EgressFixed))
+	take("HANSHU_EGRESS_PRIVATE", list(&c.EgressPrivate))
 	take("HANSHU_MAX_INSTANCES", func(s string) error {
 		n, err := strconv.Atoi(s)
 		c.MaxInstances = n

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 )
 
 // Runtimes knows the languages of this host. Its errors are CodeInvalid or CodeUnsupported, field "runtime", for a runtime
@@ -44,6 +45,8 @@ type FunctionsConfig struct {
 	Quota        faas.Quota
 	// MaxReserved bounds the reserved instances of all functions together; 0 for no bound.
 	MaxReserved int
+	Zones       *schedule.Zones // of schedules of reserved instances; nil for UTC
+	Tags        TagStore        // nil where functions are made without tags
 	Region      string
 	Now         func() time.Time // nil means time.Now
 }
@@ -54,7 +57,8 @@ type FunctionsConfig struct {
 // Every method takes the project it works in and a URN within it. A URN of another project names a function that does not
 // exist. Errors of all: CodeNotFound with field "function", "version" or "alias".
 type Functions struct {
-	cfg FunctionsConfig
+	cfg   FunctionsConfig
+	zones *schedule.Zones
 }
 
 // NewFunctions makes the use cases.
@@ -62,7 +66,11 @@ func NewFunctions(cfg FunctionsConfig) *Functions {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Functions{cfg: cfg}
+	zones := cfg.Zones
+	if zones == nil {
+		zones = schedule.NewZones(time.UTC)
+	}
+	return &Functions{cfg: cfg, zones: zones}
 }
 
 // NewFunction describes a function to be made.
@@ -74,6 +82,7 @@ type NewFunction struct {
 	CreatedBy string   // name of a user; "" where nobody is to be noted
 	Settings  Settings // Runtime, Handler, TimeoutSec and MemoryMB are required
 	Code      Code
+	Tags      []faas.Tag
 }
 
 // Create makes a function. Errors: CodeInvalid or CodeUnsupported with the field; CodeExists; CodeQuota; CodeTooLarge;
@@ -101,6 +110,9 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 	if err := n.Settings.required(); err != nil {
 		return nil, err
 	}
+	if err := checkTags(n.Tags); err != nil {
+		return nil, err
+	}
 	if err := s.withLayers(ctx, project, &n.Settings); err != nil {
 		return nil, err
 	}
@@ -124,6 +136,9 @@ func (s *Functions) Create(ctx context.Context, project string, n NewFunction) (
 		return nil, err
 	}
 	if err := s.cfg.Store.CreateFunction(ctx, f, s.cfg.Quota); err != nil {
+		return nil, err
+	}
+	if err := s.firstTags(ctx, f, n.Tags); err != nil {
 		return nil, err
 	}
 	s.cfg.Changes.FunctionChanged(f.Key())
@@ -177,7 +192,7 @@ func (s *Functions) UpdateConfig(ctx context.Context, project string, urn faas.U
 		}
 		return s.setCode(f, *pkg, f.ModifiedAt)
 	}
-	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil {
+	if set.Runtime != nil || set.Handler != nil || set.MemoryMB != nil || set.Egress != nil || set.Isolation != nil {
 		if err := s.rehearse(ctx, project, urn, alter); err != nil {
 			return nil, err
 		}

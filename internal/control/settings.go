@@ -47,6 +47,9 @@ type Settings struct {
 	AppRole       *string
 	AuthInHeader  *bool
 	EnterpriseID  *string
+	Egress        *string
+	Isolation     *string
+	NoPublic      *bool
 	Dependencies  *[]string // see Functions.withLayers
 	layers        []string
 	Image         *faas.Image // of faas.RuntimeImage only; one without Ref takes it away
@@ -93,6 +96,12 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.AppRole, set.AppRole)
 	assign(&spec.AuthInHeader, set.AuthInHeader)
 	assign(&spec.EnterpriseID, set.EnterpriseID)
+	assign(&spec.Egress, set.Egress)
+	assign(&spec.Isolation, set.Isolation)
+	assign(&spec.NoPublicNetwork, set.NoPublic)
+	if _, err := faas.ParseEgress(spec.Egress); err != nil {
+		return err
+	}
 	if err := setSeconds(&spec.Timeout, set.TimeoutSec, "timeout", faas.MinTimeout, faas.MaxTimeout); err != nil {
 		return err
 	}

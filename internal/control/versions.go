@@ -92,6 +92,7 @@ func published(latest *faas.Function, name, description string, at time.Time) *f
 	v := *latest
 	v.Version, v.VersionDescription, v.ImageLabel = name, description, imageLabel(name, at)
 	v.Title, v.Pinned, v.Spec.Reserved, v.Spec.ReservedIdle, v.Spec.AliasReserve = "", false, 0, false, nil
+	v.Spec.Tactics, v.Spec.Snapshot = nil, false
 	v.CreatedAt, v.ModifiedAt = at, at
 	return &v
 }

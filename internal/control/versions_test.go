@@ -47,10 +47,12 @@ func TestPublishLeavesWhatIsOfTheMoment(t *testing.T) {
 	_, err = b.CreateAlias(ctx, project, urn(t, "test"), "live", control.SetAlias{Version: faas.Latest})
 	require.NoError(t, err)
 	for _, of := range []string{"test", project + ":default:test:!live"} {
-		_, err = b.functions.Reserve(ctx, project, urn(t, of), 2, true)
+		_, err = b.functions.Reserve(ctx, project, urn(t, of), control.Reservation{Count: 2, Idle: true})
 		require.NoError(t, err)
 	}
 	require.NoError(t, b.functions.SetPinned(ctx, project, urn(t, "test"), true))
+	_, err = b.functions.SetSnapshot(ctx, project, urn(t, "test"), true)
+	require.NoError(t, err)
 	latest, err := b.functions.Get(ctx, project, urn(t, "test"))
 	require.NoError(t, err)
 	b.changes.Take()
@@ -59,8 +61,7 @@ func TestPublishLeavesWhatIsOfTheMoment(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "v20200603-162219", v.Version)
 	require.Equal(t, []faas.FunctionKey{key(v.Version)}, b.changes.Take())
-	n, _ := v.Spec.Keeps()
-	require.Zero(t, n)
+	require.False(t, v.Spec.KeepsAny())
 	require.False(t, v.Pinned)
 	require.Empty(t, v.Title)
 	require.Equal(t, "first", v.VersionDescription)
@@ -115,7 +116,7 @@ func TestReservedByAliasesCount(t *testing.T) {
 	require.NoError(t, err)
 	live := urn(t, project+":default:test:!live")
 	reserve := func(of faas.URN, n int) error {
-		_, err := b.functions.Reserve(ctx, project, of, n, false)
+		_, err := b.functions.Reserve(ctx, project, of, control.Reservation{Count: n, Idle: false})
 		return err
 	}
 	require.NoError(t, reserve(urn(t, "test"), 2))

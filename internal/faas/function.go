@@ -51,39 +51,29 @@ type Spec struct {
 	// SealedKeys are the names inside SealedData, which may be shown; the values may not.
 	SealedKeys []string
 
-	MaxInstances  int  // Unlimited, 0 (switched off) or the highest number of instances
-	RequestsPer   int  // requests at a time in one instance, where its language can
-	Reserved      int  // instances kept loaded, whether calls come or not
-	ReservedIdle  bool // reserved instances may be frozen between calls
+	MaxInstances  int      // Unlimited, 0 (switched off) or the highest number of instances
+	RequestsPer   int      // requests at a time in one instance, where its language can
+	Reserved      int      // instances kept loaded, whether calls come or not
+	ReservedIdle  bool     // reserved instances may be frozen between calls
+	Tactics       *Tactics // policies that change the number of reserved instances; nil for none
 	AliasReserve  *AliasReserve
+	Snapshot      bool // an instance that has loaded and initialised waits for the first call, frozen where the host can
 	DynamicMemory bool
 	Generation    string // "v1" or "v2"
 	Role          string // agency of the function; "" for none
 	AppRole       string // agency that it acts as while it runs; "" for Role
 	AuthInHeader  bool   // one that serves HTTP finds its agency's credentials in each request
 	EnterpriseID  string
-	Dependencies  []string // ids of dependency versions, in order
-	Image         *Image   // of RuntimeImage, and nil of every other
-	Config        string   // JSON object that the function reads as its configuration where its Contract has one; "" for {}
+	Egress        string // what it may reach over the network, see ParseEgress; "" for what the project has
+	Isolation     string // IsolationNative, ...; "" for what the project has
+	// NoPublicNetwork shuts a function in, whatever Egress says (FunctionGraph reference 1.1, network_controller).
+	NoPublicNetwork bool
+	Dependencies    []string // ids of dependency versions, in order
+	Image           *Image   // of RuntimeImage, and nil of every other
+	Config          string   // JSON object that the function reads as its configuration where its Contract has one; "" for {}
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string
-}
-
-// AliasReserve is what the alias whose main version this is keeps loaded of it, beside Spec.Reserved. It goes where the alias goes.
-type AliasReserve struct {
-	Alias string // without "!"
-	Count int    // at least 1
-	Idle  bool   // as Spec.ReservedIdle
-}
-
-// Keeps gives how many instances are kept loaded in all, and whether they may be frozen between calls.
-func (s *Spec) Keeps() (count int, idle bool) {
-	count, idle = s.Reserved, s.ReservedIdle
-	if by := s.AliasReserve; by != nil {
-		count, idle = count+by.Count, by.Idle && (idle || count == 0)
-	}
-	return count, idle
 }
 
 // Agency is the name of the agency that the function acts as; "" for none.

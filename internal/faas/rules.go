@@ -89,7 +89,7 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "type", "type %.20q must be v1 or v2", s.Generation)
 	case s.Reserved < 0 || s.Reserved > MaxInstancesLimit:
 		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.Reserved, MaxInstancesLimit)
-	case s.AliasReserve != nil && (s.AliasReserve.Count < 1 || s.AliasReserve.Count > MaxInstancesLimit):
+	case s.AliasReserve != nil && (s.AliasReserve.Count < 0 || s.AliasReserve.Count > MaxInstancesLimit):
 		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.AliasReserve.Count, MaxInstancesLimit)
 	case s.StopTimeout > MaxStopTimeout || s.StopHandler != "" && s.StopTimeout < time.Second:
 		return Errorf(CodeInvalid, "pre_stop_timeout", "pre_stop_timeout %d must be 1 to %d seconds when pre_stop_handler is set", s.StopTimeout/time.Second, MaxStopTimeout/time.Second)
@@ -97,10 +97,12 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "contract", "contract %.20q must be empty, callback or edge", s.Contract)
 	case s.Contract == ContractCallback && s.RequestsPer > 1:
 		return Errorf(CodeInvalid, "concurrent_num", "concurrent_num must be 1 for a function that answers by a callback")
+	case CheckIsolation(s.Isolation) != nil:
+		return CheckIsolation(s.Isolation)
 	case s.InitHandler == "" && s.InitTimeout != 0:
-		return nil // kept, and without effect until a handler is set
+		return s.checkPolicies() // the time is kept, and without effect until a handler is set
 	case s.InitHandler != "" && (s.InitTimeout < time.Second || s.InitTimeout > MaxInitTimeout):
 		return Errorf(CodeInvalid, "initializer_timeout", "initializer_timeout %d must be 1 to %d seconds when initializer_handler is set", s.InitTimeout/time.Second, MaxInitTimeout/time.Second)
 	}
-	return nil
+	return s.checkPolicies()
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
 // errGuarded is why the guard let no connection out. Its text names no address, so that a caller cannot learn what a name
@@ -18,33 +20,14 @@ var errGuarded = errors.New("the address is private, local or reserved, and not 
 // guard decides which addresses may be dialled. It looks at the address of the connection itself, after the name has been
 // resolved, so a name that changes its meaning between a check and its use gains nothing.
 type guard struct {
-	reserved []netip.Prefix
-	allowed  []netip.Prefix
-	hosts    map[string]bool // names allowed whatever they resolve to
-	open     net.Dialer
-	closed   net.Dialer
-}
-
-// reservedPrefixes are the networks that are not the public internet: loopback, private, link-local (with the metadata
-// service), shared (with another cloud's metadata service), documentation, benchmark, multicast and reserved ones, and
-// the IPv6 forms that carry an IPv4 address inside.
-func reservedPrefixes() []netip.Prefix {
-	texts := []string{
-		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-		"192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-		"224.0.0.0/4", "240.0.0.0/4",
-		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fc00::/7",
-		"fe80::/10", "fec0::/10", "ff00::/8",
-	}
-	prefixes := make([]netip.Prefix, len(texts))
-	for i, t := range texts {
-		prefixes[i] = netip.MustParsePrefix(t)
-	}
-	return prefixes
+	allowed []netip.Prefix
+	hosts   map[string]bool // names allowed whatever they resolve to
+	open    net.Dialer
+	closed  net.Dialer
 }
 
 func newGuard(allow []string) (*guard, error) {
-	g := &guard{reserved: reservedPrefixes(), hosts: map[string]bool{}}
+	g := &guard{hosts: map[string]bool{}}
 	for _, entry := range allow {
 		entry = strings.ToLower(strings.TrimSpace(entry))
 		if p, err := netip.ParsePrefix(entry); err == nil {
@@ -104,10 +87,5 @@ func (g *guard) permits(addr netip.Addr) bool {
 			return true
 		}
 	}
-	for _, p := range g.reserved {
-		if p.Contains(addr) {
-			return false
-		}
-	}
-	return true
+	return !faas.ReservedAddress(addr)
 }

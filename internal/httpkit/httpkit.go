@@ -23,8 +23,9 @@ type Route struct {
 	// Action is what the caller must have the right to do; "" for ActionRead with GET and HEAD, and else ActionWrite. Every route
 	// and its action is listed in test/archtest.
 	Action  faas.Action
-	Open    bool  // no credentials needed; every such route is listed by name in test/archtest
-	MaxBody int64 // bytes; 0 means DefaultMaxBody
+	Open    bool   // no credentials needed; every such route is listed by name in test/archtest
+	MaxBody int64  // bytes; 0 means DefaultMaxBody
+	Note    string // what the operation does here, where that differs from what the dialect documents; for the docs
 	Handle  Handler
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
 // newRegistry is a registry in this process.
@@ -165,6 +166,9 @@ func TestPull(t *testing.T) {
 		"data/hard": "555 program", "usr/lib/deep/second": "444 2", "usr/lib/third": "444 3", "rooted": "444 4", "was-file/in": "444 y", "was-folder": "444 y", "twice": "444 2", "late": "444 x",
 	}, content(t, root.Path))
 	require.FileExists(t, filepath.Join(root.Path, "etc/hosts"))
+	resolver, err := os.ReadFile(filepath.Join(root.Path, "etc/resolv.conf"))
+	require.NoError(t, err)
+	require.Equal(t, sandbox.ResolverFile, string(resolver))
 	require.DirExists(t, filepath.Join(root.Path, "data"))
 
 	// Another image under the same tag is another digest, and the first one stays what it was.

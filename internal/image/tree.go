@@ -325,10 +325,16 @@ func (t *tree) hide(dir string) error {
 
 // made are files that a container runtime writes, and that programs expect.
 var made = map[string]string{
-	"etc/hosts":       "127.0.0.1 localhost\n::1 localhost\n",
-	"etc/resolv.conf": "",
-	"etc/hostname":    "function\n",
+	"etc/hosts":    "127.0.0.1 localhost\n::1 localhost\n",
+	resolverFile:   resolver,
+	"etc/hostname": "function\n",
 }
+
+// resolverFile is ours in any case: a resolver that an image names is not to be reached from a sandbox. It is that of all sandboxes.
+const (
+	resolverFile = "etc/resolv.conf"
+	resolver     = "nameserver 198.18.0.1\noptions timeout:3 attempts:2\n"
+)
 
 // finish adds what no image brings along.
 func (t *tree) finish() error {
@@ -336,7 +342,11 @@ func (t *tree) finish() error {
 		return err
 	}
 	for name, text := range made {
-		if _, err := t.root.Lstat(name); err == nil {
+		if name == resolverFile {
+			if err := t.remove(name); err != nil {
+				return err
+			}
+		} else if _, err := t.root.Lstat(name); err == nil {
 			continue
 		}
 		if err := t.file(name, &tar.Header{Size: int64(len(text))}, strings.NewReader(text)); err != nil {

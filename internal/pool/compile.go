@@ -85,10 +85,14 @@ func (c *compiled) folder(l *lang.Language, pkg faas.Package, handler string) st
 
 // Prepare makes the code of a function ready ahead of its first call: unpacked on this node, and compiled in languages that
 // need it. Nothing can be prepared of an image; it is refused where none can be run. Errors: CodeInvalid, field "func_code",
-// for code that does not compile; those of Runtimes and, where something is to be compiled, of Folders.
+// for code that does not compile; CodeUnsupported for walls that this server does not have; those of Runtimes and, where something is to be compiled, of Folders.
 func (p *Pool) Prepare(ctx context.Context, f *faas.Function) error {
+	driver, err := p.checkWalls(ctx, f)
+	if err != nil {
+		return err
+	}
 	if f.Code.Kind == faas.KindImage {
-		return p.checkImage()
+		return p.checkImage(driver)
 	}
 	rt, err := p.cfg.Runtimes.Resolve(f.Spec.Runtime)
 	if err != nil {

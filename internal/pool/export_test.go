@@ -27,3 +27,13 @@ func (p *Pool) Idle(f *faas.Function) int {
 	defer g.mu.Unlock()
 	return len(g.idle)
 }
+
+// Forgive has the instances that a function lost be as long ago as it takes.
+func (p *Pool) Forgive(f *faas.Function) {
+	p.mu.RLock()
+	g := p.groups[groupKey{f.ID, f.Version, f.Revision, f.Spec.MemoryMB}]
+	p.mu.RUnlock()
+	g.mu.Lock()
+	g.crashedAt = g.crashedAt.Add(-10 * crashFade)
+	g.mu.Unlock()
+}

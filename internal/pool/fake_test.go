@@ -47,6 +47,7 @@ type actor struct {
 	done     chan struct{}
 	exit     sandbox.Exit
 	cpu      chan int // each limit that is set
+	patient  atomic.Bool
 	load     lang.Load
 
 	mu     sync.Mutex
@@ -102,6 +103,13 @@ func (a *actor) Freeze() error {
 	}
 	return nil
 }
+
+func (a *actor) SetPatient(patient bool) error {
+	a.patient.Store(patient)
+	return nil
+}
+
+func (a *actor) Network() (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func (a *actor) Thaw() error {
 	a.mu.Lock()

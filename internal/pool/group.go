@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
 // group holds the instances of one function version of one size.
@@ -19,10 +21,17 @@ type group struct {
 	key      groupKey
 	function *faas.Function
 	runtime  lang.Runtime
-	limit    int // instances at a time
-	slots    int // calls at a time in one instance
+	limit    int          // instances at a time
+	slots    int          // calls at a time in one instance
+	metered  bool         // its policies look at load: calls and peak are kept
+	calls    atomic.Int64 // under way or waiting
+	peak     atomic.Int64 // the most of them since the last look
+	walls    faas.Walls
+	driver   sandbox.Driver // of its level of isolation
 
 	mu         sync.Mutex
+	plans      []*plan     // of the instances kept; nil where there are never any
+	reserved   int         // instances that policies ask for
 	keep       int         // instances kept, whether calls come or not
 	idle       []*instance // without calls, most recently used last
 	opened     []*instance // with calls, and room for more
@@ -34,6 +43,8 @@ type group struct {
 	startCost  time.Duration // moving average of a start
 	failures   int           // starts in a row that came to nothing
 	retryAt    time.Time     // when a reserved instance may be started again
+	crashes    float64       // instances lost of late, each counting for less as time goes by
+	crashedAt  time.Time
 }
 
 // lease is the right to use an instance for one call, or the failure of the code to load.
@@ -62,6 +73,7 @@ func newGroup(p *Pool, key groupKey, f *faas.Function, rt lang.Runtime) *group {
 		limit = p.cfg.MaxInstances
 	}
 	g := &group{pool: p, key: key, function: f, runtime: rt, limit: limit, slots: 1, startCost: firstGuessOfStart}
+	g.metered = metered(&f.Spec)
 	if rt.Language.Concurrent && f.Spec.RequestsPer > 1 {
 		g.slots = f.Spec.RequestsPer
 	}
@@ -496,7 +508,7 @@ func (g *group) retireOldest() {
 func (g *group) closeIfEmpty() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.total != 0 || len(g.waiters) != 0 || g.keep > 0 && !g.superseded {
+	if g.total != 0 || len(g.waiters) != 0 || g.plans != nil && !g.superseded {
 		return false
 	}
 	g.superseded = true

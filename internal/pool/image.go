@@ -6,11 +6,12 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
 // checkImage refuses a container image where none can be run.
-func (p *Pool) checkImage() error {
-	if p.cfg.Images == nil || !p.cfg.Driver.Capabilities().Root {
+func (p *Pool) checkImage(driver sandbox.Driver) error {
+	if p.cfg.Images == nil || !driver.Capabilities().Root {
 		return faas.Errorf(faas.CodeUnsupported, "runtime", "runtime %s needs a sandbox that shows another root, which this server does not have: start it without --sandbox=none", faas.RuntimeImage)
 	}
 	return nil
@@ -19,7 +20,7 @@ func (p *Pool) checkImage() error {
 // comeUpFromImage gives a worker in a sandbox whose root is the image's. None waits prepared, as the root is there from the start.
 func (p *Pool) comeUpFromImage(g *group) (*instance, error) {
 	f := g.function
-	if err := p.checkImage(); err != nil {
+	if err := p.checkImage(g.driver); err != nil {
 		p.unreserve()
 		return nil, err
 	}
@@ -31,8 +32,8 @@ func (p *Pool) comeUpFromImage(g *group) (*instance, error) {
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, f.Name, memory)
 	spec.Root, spec.UID, spec.GID = root.Path, f.Spec.Image.UID, f.Spec.Image.GID
-	spec.Dir, spec.TmpBytes = "/", tmpBytes(f, memory)
-	box, err := p.cfg.Driver.Start(p.ctx, spec)
+	spec.Dir, spec.TmpBytes, spec.Network = "/", tmpBytes(f, memory), g.networked()
+	box, err := g.driver.Start(p.ctx, spec)
 	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()

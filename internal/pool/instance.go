@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -59,7 +60,11 @@ type instance struct {
 
 	endLock sync.Mutex
 	over    bool
-	release func() // lets go of the code folder; called once the process is gone
+	release func()    // lets go of the code folder; called once the process is gone
+	way     io.Closer // out to the network; nil for none
+
+	shut    bool        // it has no network at all
+	patient atomic.Bool // it lets all others have the processor first
 
 	// What follows is guarded by the group.
 	idleSince time.Time
@@ -90,6 +95,14 @@ const (
 // take its time.
 func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, error) {
 	in, err := p.comeUp(g)
+	if err == nil {
+		if err = p.giveNetwork(in, g); err == nil {
+			err = g.bearWith(in)
+		}
+		if err != nil {
+			in.retire()
+		}
+	}
 	up()
 	if err != nil {
 		return nil, nil, startError(err)
@@ -115,8 +128,12 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	if g.function.Code.Kind == faas.KindImage {
 		return p.comeUpFromImage(g)
 	}
-	shelf := p.shelf(g.runtime)
-	if in := shelf.take(); in != nil {
+	shelf := p.shelf(g.driver, g.runtime)
+	var waited *instance
+	if !g.crashing(time.Now()) { // it would take the workers that wait from everybody else
+		waited = shelf.take()
+	}
+	if in := waited; in != nil {
 		p.unreserve()
 		if err := p.specialise(in, g); err != nil {
 			in.retire()
@@ -131,9 +148,9 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
-	spec.Dir, spec.TmpBytes = lang.CodeRoot, tmpBytes(g.function, memory)
+	spec.Dir, spec.TmpBytes, spec.Network = lang.CodeRoot, tmpBytes(g.function, memory), g.networked()
 	compiled := p.compiledMounts(g, code)
-	box, err := shelf.box(p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
+	box, err := shelf.box(g.driver, p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
 	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()
@@ -538,6 +555,9 @@ func (in *instance) ended() {
 	defer in.endLock.Unlock()
 	in.over = true
 	in.release()
+	if in.way != nil {
+		in.way.Close()
+	}
 }
 
 // retire ends the instance. Its place is free when its process is gone.

@@ -207,13 +207,13 @@ func (p *Pool) lookAfter(now time.Time) {
 	p.mu.RLock()
 	groups, shelves := p.allGroups(), p.allShelves()
 	p.mu.RUnlock()
-	freeze := p.cfg.FreezeAfter > 0 && p.cfg.Driver.Capabilities().Freeze
+	p.adjustAll(groups, now)
 	for _, g := range groups {
 		g.retireIdle(now.Add(-p.idleAfter(g.function)))
 		g.refill(now)
 		if g.beatHandler() != "" {
 			g.beat(now)
-		} else if freeze {
+		} else if p.cfg.FreezeAfter > 0 && g.driver.Capabilities().Freeze {
 			g.freezeIdle(now.Add(-p.cfg.FreezeAfter))
 		}
 	}
@@ -227,7 +227,7 @@ func (p *Pool) lookAfter(now time.Time) {
 func (g *group) freezeIdle(before time.Time) {
 	var cold []*instance
 	g.mu.Lock()
-	if _, idle := g.function.Spec.Keeps(); g.keep > 0 && !idle {
+	if _, idle := g.function.Spec.Keeps(); g.reserved > 0 && !idle {
 		g.mu.Unlock()
 		return
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 )
 
 // Folders gives a code package as an unpacked, read-only folder on this node. The folder stays until release is called.
@@ -48,6 +49,9 @@ type Variables interface {
 // Config says how to run a Pool. Zero values of the numbers mean the defaults named.
 type Config struct {
 	Driver    sandbox.Driver
+	Levels    map[string]sandbox.Driver // further levels of isolation, by name
+	Network   Network                   // nil where no function reaches anything
+	Walls     Walls                     // nil where every function is at Driver's level and reaches nothing
 	Folders   Folders
 	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
@@ -68,6 +72,7 @@ type Config struct {
 
 	// Versions finds the functions that have reserved instances. It may be nil: then there are none.
 	Versions Versions
+	Zone     *time.Location // of schedules of reserved instances that name none; nil for UTC
 	// Note keeps what an instance did outside calls: its pre-stop handler, a heartbeat that failed. It may be nil.
 	Note func(f *faas.Function, source string, begun time.Time, res *faas.Result)
 
@@ -111,6 +116,7 @@ type Pool struct {
 	load  hostLoad
 
 	compiled compiled
+	zones    *schedule.Zones
 }
 
 type stats struct {
@@ -134,6 +140,7 @@ func New(cfg Config) *Pool {
 	setDefault(&cfg.IdleTimeout, time.Minute)
 	setDefault(&cfg.StartTimeout, 30*time.Second)
 	setDefault(&cfg.BeatEvery, 5*time.Second)
+	setDefault(&cfg.Zone, time.UTC)
 	p := &Pool{
 		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
 		starts: make(chan struct{}, 2*runtime.NumCPU()),
@@ -145,6 +152,7 @@ func New(cfg Config) *Pool {
 			start:  cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
 		},
 	}
+	p.zones = schedule.NewZones(cfg.Zone)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.compiled = compiled{dir: filepath.Join(cfg.StateDir, "compiled"), turn: make(chan struct{}, 1), versions: map[string]string{}}
 	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
@@ -276,6 +284,7 @@ func (p *Pool) run(ctx context.Context, f *faas.Function, call faas.Invocation, 
 // had ended before it took the call. Each costs an instance or a group, so attempts end.
 func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk func(faas.Backend) error, begun time.Time) (*faas.Result, error) {
 	defer p.calls.Done()
+	defer g.begin()()
 	timeout := call.RunLimit(&g.function.Spec)
 	l, err := g.lease(ctx, call.QueueBy, call.Deadline.Add(-timeout))
 	if err != nil {
@@ -302,6 +311,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		g.lose(l.instance)
 		return nil, errAgain
 	}
+	l.instance.hintOfNetwork(res)
 	res.Cold, res.Queued, res.MemoryMB = l.cold, started.Sub(begun), g.key.memoryMB
 	if l.cold {
 		p.stats.cold.Inc()
@@ -311,11 +321,15 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 	}
 	switch state {
 	case alive:
+		g.trust(l.instance)
 		g.release(l.instance, res.Run)
 	case leaving:
 		g.part(l.instance)
 	default:
 		p.stats.lost.Inc()
+		if res.Failure != nil && res.Failure.Code != faas.CodeTimeout {
+			g.crashed(time.Now())
+		}
 		g.lose(l.instance)
 	}
 	return res, nil
@@ -344,6 +358,10 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
+	walls, driver, err := p.wallsOf(p.ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -351,6 +369,7 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	}
 	if g = p.groups[key]; g == nil {
 		g = newGroup(p, key, f, rt)
+		g.walls, g.driver = walls, driver
 		p.groups[key] = g
 	}
 	p.calls.Add(1)
@@ -391,7 +410,7 @@ func (p *Pool) Instances(key faas.FunctionKey) (all, reserved int) {
 		}
 		g.mu.Lock()
 		all += g.total
-		reserved += min(g.total, g.keep)
+		reserved += min(g.total, g.reserved)
 		g.mu.Unlock()
 	}
 	return all, reserved

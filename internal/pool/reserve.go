@@ -19,7 +19,7 @@ const warmUp = 10 * time.Second
 type Versions interface {
 	// Function gives a version as it is now. Error: CodeNotFound.
 	Function(ctx context.Context, key faas.FunctionKey) (*faas.Function, error)
-	// Reserved lists the versions that have reserved instances, of a project or, for "", of all.
+	// Reserved lists the versions that have, or at times have, instances kept for them, of a project or, for "", of all.
 	Reserved(ctx context.Context, project string) ([]*faas.Function, error)
 }
 
@@ -38,10 +38,11 @@ func (p *Pool) keepReserved(ctx context.Context) error {
 	return nil
 }
 
-// Reserve keeps the instances of a version loaded that Spec.Keeps names, from now until the version changes, whether calls come or not.
+// Reserve keeps the instances of a version loaded that its Spec asks for, from now until the version changes, whether calls come or
+// not.
 // One that dies is replaced; where the code does not load, after a pause that grows to five minutes.
 func (p *Pool) Reserve(f *faas.Function) {
-	if n, _ := f.Spec.Keeps(); n == 0 || f.Spec.MaxInstances == 0 {
+	if !f.Spec.KeepsAny() || f.Spec.MaxInstances == 0 {
 		return
 	}
 	for again := true; again; {
@@ -58,33 +59,12 @@ func (p *Pool) Reserve(f *faas.Function) {
 	}
 }
 
-// keepReserved has a group keep the instances that its function reserves, if the store still has that revision. A call may come
-// with a function that has changed or gone since it was found: its group stands where FunctionChanged has passed already, and
-// nobody would end what it keeps. A change behind this look finds the group.
-func (g *group) keepReserved() {
-	spec := &g.function.Spec
-	count, _ := spec.Keeps()
-	if count == 0 || g.key.memoryMB != spec.MemoryMB {
-		return
-	}
-	now := g.pool.current(g.function.Key())
-	if now == nil || now.ID != g.key.id || now.Revision != g.key.revision {
-		return
-	}
-	g.mu.Lock()
-	g.keep = min(count, g.limit)
-	g.mu.Unlock()
-}
-
 // WarmReserved warms the reserved instances of a version that is about to change into what stands in the store by now, as long as
 // that takes and ten seconds at most. Calls that do not know of the change yet go on in the old instances meanwhile.
 // FunctionChanged comes behind it.
 func (p *Pool) WarmReserved(key faas.FunctionKey) {
 	f := p.current(key)
-	if f == nil {
-		return
-	}
-	if n, _ := f.Spec.Keeps(); n == 0 {
+	if f == nil || !f.Spec.KeepsAny() {
 		return
 	}
 	p.Reserve(f)

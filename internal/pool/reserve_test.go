@@ -32,7 +32,7 @@ func (s *shop) Function(context.Context, faas.FunctionKey) (*faas.Function, erro
 
 func (s *shop) Reserved(context.Context, string) ([]*faas.Function, error) {
 	f, err := s.Function(context.Background(), faas.FunctionKey{})
-	if err != nil || f.Spec.Reserved == 0 {
+	if err != nil || !f.Spec.KeepsAny() {
 		return nil, nil
 	}
 	return []*faas.Function{f}, nil

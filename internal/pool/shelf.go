@@ -26,6 +26,7 @@ const (
 type shelf struct {
 	pool      *Pool
 	runtime   lang.Runtime
+	driver    sandbox.Driver
 	templates *keeper // nil when there are none
 
 	mu     sync.Mutex
@@ -38,16 +39,17 @@ type shelf struct {
 }
 
 // shelf finds or makes the shelf of an interpreter; nil where the sandbox cannot take code into a running process.
-func (p *Pool) shelf(rt lang.Runtime) *shelf {
-	if !p.cfg.Driver.Capabilities().Attach {
+func (p *Pool) shelf(driver sandbox.Driver, rt lang.Runtime) *shelf {
+	c := driver.Capabilities()
+	if !c.Attach {
 		return nil
 	}
-	key := rt.Language.ID + " " + rt.Install.Path
+	key := c.Driver + " " + rt.Language.ID + " " + rt.Install.Path
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shelves[key]
 	if s == nil && !p.closed {
-		s = &shelf{pool: p, runtime: rt, templates: newKeeper(p, rt)}
+		s = &shelf{pool: p, runtime: rt, driver: driver, templates: newKeeper(p, driver, rt)}
 		p.shelves[key] = s
 	}
 	return s
@@ -187,7 +189,7 @@ func (s *shelf) prepare() (*instance, error) {
 	if s.runtime.Language.Compiles {
 		spec.Empty = append(spec.Empty, lang.CompiledRoot)
 	}
-	box, err := s.box(p, spec)
+	box, err := s.box(s.driver, p, spec)
 	in, err := p.follow(box, err, s.runtime, func() {})
 	if err != nil {
 		p.unreserve()

@@ -32,8 +32,8 @@ type keeper struct {
 }
 
 // newKeeper gives nil where language or driver know no templates.
-func newKeeper(p *Pool, rt lang.Runtime) *keeper {
-	maker, ok := p.cfg.Driver.(sandbox.Templater)
+func newKeeper(p *Pool, driver sandbox.Driver, rt lang.Runtime) *keeper {
+	maker, ok := driver.(sandbox.Templater)
 	if !ok || rt.Language.Template == nil || rt.Language.Template(rt.Install, "/") == nil {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (k *keeper) rest(closing bool) {
 }
 
 // box starts a sandbox under spec with the mounts in own beside: of a copy where a template is up, else from nothing.
-func (s *shelf) box(p *Pool, spec sandbox.Spec, own ...sandbox.Mount) (sandbox.Instance, error) {
+func (s *shelf) box(driver sandbox.Driver, p *Pool, spec sandbox.Spec, own ...sandbox.Mount) (sandbox.Instance, error) {
 	if s != nil {
 		if t := s.templates.get(); t != nil {
 			copied := spec
@@ -156,5 +156,5 @@ func (s *shelf) box(p *Pool, spec sandbox.Spec, own ...sandbox.Mount) (sandbox.I
 		}
 	}
 	spec.Mounts = append(spec.Mounts, own...)
-	return p.cfg.Driver.Start(p.ctx, spec)
+	return driver.Start(p.ctx, spec)
 }

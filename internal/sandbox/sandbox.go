@@ -31,9 +31,11 @@ type Spec struct {
 	// Root is a folder of the host that is shown read-only as "/", in place of the host's system folders; "" for those. What the
 	// driver itself shows (Mounts, Empty, /tmp, /dev, /proc) hides what the folder has in that place. Only drivers whose
 	// Capabilities say Root can do it.
-	Root    string
-	UID     int // user and group inside; 0 for the usual one
-	GID     int
+	Root string
+	UID  int // user and group inside; 0 for the usual one
+	GID  int
+	// Network has a network device made at once, where that cannot be done later. See Instance.Network.
+	Network bool
 	Patient bool // until Attach it gets the processor only when nothing else wants it
 
 	MemoryBytes int64 // whole tree, /tmp included
@@ -59,10 +61,17 @@ type Instance interface {
 	Path(inside string) string
 	// SetCPU changes the processor share, in thousandths of a core.
 	SetCPU(millis int) error
+	// SetPatient has the sandbox get the processor only when nothing else wants it, or as usual again, where the level can do it.
+	SetPatient(patient bool) error
 	// Attach shows another folder inside a running sandbox, at a place where Spec.Empty made room, and gives the sandbox
 	// other limits of memory and /tmp. It is for a process that waits and has run no foreign code yet. Only drivers whose
 	// Capabilities say Attach can do it.
 	Attach(m Mount, memoryBytes, tmpBytes int64) error
+	// Network gives the host's end of the sandbox's network device, a TUN that carries bare IP packets and does not block. A driver whose
+	// Capabilities say Attach makes it now; others have made it at the start where Spec.Network asked for it. It can be had once,
+	// before foreign code runs, and the caller closes it; with it the device goes. Only drivers whose Capabilities say Network
+	// can do it.
+	Network() (*os.File, error)
 	// Freeze stops every process of the tree where it stands, and Thaw has them go on. A frozen tree can be killed, and ends
 	// with the server's own death, as any other. Only drivers whose Capabilities say Freeze can do it.
 	Freeze() error
@@ -92,6 +101,8 @@ type Capabilities struct {
 	Lacks []string
 	// Attach tells whether Instance.Attach works.
 	Attach bool
+	// Network tells whether Instance.Network works.
+	Network bool
 	// Freeze tells whether Instance.Freeze works.
 	Freeze bool
 	// Root tells whether Spec.Root works.

@@ -38,7 +38,8 @@ type Template interface {
 // 32-bit words, to FirstFD, and exits with code 125. Otherwise it goes on as a process that has just been started.
 //
 // The process itself writes what stands at UserMap and GroupMap to the copy's files of those names, unless there is
-// nothing, then one byte to the pipe, closes what it was sent, and answers with a TemplateAnswer.
+// nothing, answers with a TemplateAnswer, then writes one byte to the pipe and closes what it was sent. So a copy that nobody was told of
+// gets no further than the reading of that byte.
 //
 // This leaves all that is known of isolation to the driver, and all that is known of an interpreter to the process.
 

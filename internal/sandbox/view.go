@@ -20,6 +20,6 @@ func MadeFiles() [][2]string {
 		{"/etc/group", "root:x:0:\nfunction:x:1003:\nnogroup:x:65534:\n"},
 		{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
 		{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
-		{"/etc/resolv.conf", ""},
+		{"/etc/resolv.conf", ResolverFile},
 	}
 }

@@ -35,6 +35,8 @@ type document struct {
 	RequestsPer   int               `json:"requests_per,omitempty"`
 	Reserved      int               `json:"reserved,omitempty"`
 	ReservedIdle  bool              `json:"reserved_idle,omitempty"`
+	Tactics       *tacticsDocument  `json:"tactics,omitempty"`
+	Snapshot      bool              `json:"snapshot,omitempty"`
 	AliasReserve  *reserveDocument  `json:"alias_reserve,omitempty"`
 	DynamicMemory bool              `json:"dynamic_memory,omitempty"`
 	Generation    string            `json:"generation,omitempty"`
@@ -42,6 +44,9 @@ type document struct {
 	AppRole       string            `json:"app_role,omitempty"`
 	AuthInHeader  bool              `json:"auth_in_header,omitempty"`
 	EnterpriseID  string            `json:"enterprise_id,omitempty"`
+	Egress        string            `json:"egress,omitempty"`
+	Isolation     string            `json:"isolation,omitempty"`
+	NoPublic      bool              `json:"no_public_network,omitempty"`
 	Dependencies  []string          `json:"dependencies,omitempty"`
 	Carried       map[string]string `json:"carried,omitempty"`
 
@@ -67,6 +72,8 @@ type reserveDocument struct {
 	Alias string `json:"alias"`
 	Count int    `json:"count"`
 	Idle  bool   `json:"idle,omitempty"`
+
+	Tactics *tacticsDocument `json:"tactics,omitempty"`
 }
 
 // imageDocument is a faas.Image.
@@ -89,8 +96,10 @@ func encode(f *faas.Function) (string, error) {
 		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
 		UserData: s.UserData, SealedData: s.SealedData, SealedKeys: s.SealedKeys,
 		MaxInstances: s.MaxInstances, RequestsPer: s.RequestsPer, DynamicMemory: s.DynamicMemory,
-		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, AliasReserve: (*reserveDocument)(s.AliasReserve),
-		Generation: s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
+		Reserved: s.Reserved, ReservedIdle: s.ReservedIdle, Tactics: tacticsToDocument(s.Tactics), Snapshot: s.Snapshot,
+		AliasReserve: reserveToDocument(s.AliasReserve),
+		Generation:   s.Generation, Role: s.Role, AppRole: s.AppRole, AuthInHeader: s.AuthInHeader, EnterpriseID: s.EnterpriseID,
+		Egress: s.Egress, Isolation: s.Isolation, NoPublic: s.NoPublicNetwork,
 		Dependencies: s.Dependencies, Carried: s.Carried, Image: (*imageDocument)(s.Image),
 		CodeKind: f.Code.Kind, CodeFilename: f.Code.Filename, CodeURL: f.Code.URL, CodeSource: f.Code.Source,
 		CodeLayers: f.Code.Layers,
@@ -116,8 +125,10 @@ func decode(text string, f *faas.Function) error {
 		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,
 		UserData: d.UserData, SealedData: d.SealedData, SealedKeys: d.SealedKeys,
 		MaxInstances: d.MaxInstances, RequestsPer: d.RequestsPer, DynamicMemory: d.DynamicMemory,
-		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, AliasReserve: (*faas.AliasReserve)(d.AliasReserve),
-		Generation: d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
+		Reserved: d.Reserved, ReservedIdle: d.ReservedIdle, Tactics: d.Tactics.tactics(), Snapshot: d.Snapshot,
+		AliasReserve: d.AliasReserve.reserve(),
+		Generation:   d.Generation, Role: d.Role, AppRole: d.AppRole, AuthInHeader: d.AuthInHeader, EnterpriseID: d.EnterpriseID,
+		Egress: d.Egress, Isolation: d.Isolation, NoPublicNetwork: d.NoPublic,
 		Dependencies: d.Dependencies, Carried: d.Carried, Image: (*faas.Image)(d.Image),
 	}
 	f.Code.Kind, f.Code.Filename, f.Code.URL, f.Code.Source = d.CodeKind, d.CodeFilename, d.CodeURL, d.CodeSource

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,9 +21,14 @@ func TestDocumentGolden(t *testing.T) {
 		Spec: faas.Spec{
 			Description: "says <hello> & 你好", Runtime: "Python3.9", Handler: "index.handler", Contract: faas.ContractCallback, Config: `{"c":1}`, Timeout: 30e9, MemoryMB: 256, TmpMB: 512,
 			InitHandler: "index.init", InitTimeout: 5e9, StopHandler: "index.stop", StopTimeout: 7e9,
-			BeatHandler: "index.beat", Reserved: 2, ReservedIdle: true, AliasReserve: &faas.AliasReserve{Alias: "live", Count: 3, Idle: true}, UserData: `{"k":"v"}`, SealedData: []byte{1, 2, 255},
+			BeatHandler: "index.beat", Reserved: 2, ReservedIdle: true, Snapshot: true,
+			Tactics: &faas.Tactics{
+				Schedules: []faas.ReservedSchedule{{Name: "night", Cron: "0 0 22 * * *", Count: 1, From: time.Unix(1708482642, 0).UTC(), Until: time.Unix(1709001042, 0).UTC()}},
+				Metrics:   []faas.ReservedMetric{{Name: "load", Threshold: 60, Min: 2}},
+			},
+			AliasReserve: &faas.AliasReserve{Alias: "live", Count: 3, Idle: true, Tactics: &faas.Tactics{Metrics: []faas.ReservedMetric{{Name: "m", Threshold: 50, Min: 1}}}}, UserData: `{"k":"v"}`, SealedData: []byte{1, 2, 255},
 			SealedKeys: []string{"password"}, MaxInstances: faas.Unlimited, RequestsPer: 10, DynamicMemory: true,
-			Generation: "v2", Role: "agency", AppRole: "app", AuthInHeader: true, EnterpriseID: "0", Dependencies: []string{"dep-1", "dep-2"},
+			Generation: "v2", Role: "agency", AppRole: "app", AuthInHeader: true, EnterpriseID: "0", Egress: "open", Isolation: "oci", NoPublicNetwork: true, Dependencies: []string{"dep-1", "dep-2"},
 			Carried: map[string]string{"domain_names": `"[]"`, "log_config": `{"group_id":"g"}`},
 			Image:   &faas.Image{Ref: "registry.example/app:v1", Command: []string{"/app"}, Args: []string{"-v"}, WorkingDir: "/srv", UID: 1, GID: 2},
 		},

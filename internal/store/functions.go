@@ -192,9 +192,9 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 	return err
 }
 
-// DeleteFunction removes all versions and aliases of a function, with their triggers, settings, jobs and records of calls; key.Version is
-// ignored. Jobs that had not ended count as cancelled. Errors: CodeNotFound, field "function"; CodeConflict, field "binding", while it is
-// bound to gateways.
+// DeleteFunction removes all versions and aliases of a function, with their triggers, settings, jobs, records of calls, test events and tags;
+// key.Version is ignored. Jobs that had not ended count as cancelled. Errors: CodeNotFound, field "function"; CodeConflict, field
+// "binding", while it is bound to gateways.
 func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 	if !storable(key.Project, key.Package, key.Name) {
 		return faas.NotFound("function", key.Name)
@@ -228,6 +228,9 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			}
 		}
 		if err := db.dropJobs(ctx, tx, key); err != nil {
+			return err
+		}
+		if err := deleteBeside(ctx, tx, key); err != nil {
 			return err
 		}
 		filter := faas.TriggerFilter{Project: key.Project, Package: key.Package, Name: key.Name}

@@ -33,13 +33,18 @@ import (
 //	administer  admin
 //	self        everyone who has proved an identity, about oneself
 var actions = map[string]string{
-	"functiongraph read": `ListFunctions ShowFunctionConfig ShowFunctionCode ListReservedInstanceConfigs ListFunctionReservedInstances ListQuotas
+	"functiongraph read": `ListEvents ShowEvent ListFunctionTags ShowProjectTagsList ShowResInstanceInfo ShowFuncSnapshotState
+		ShowFuncReservedInstanceMetrics ListFunctionTemplate ShowFunctionTemplate ListAppTemplates ShowAppTemplate ListFunctionApplications
+		ShowFunctionApp ListRuntimeTypes ShowTracing ListBridgeFunctions ListBridgeVersions
+		ListFunctions ShowFunctionConfig ShowFunctionCode ListReservedInstanceConfigs ListFunctionReservedInstances ListQuotas
 		ListAsyncInvocations ListActiveAsyncInvocations ShowFunctionAsyncInvokeConfig ListFunctionAsyncInvokeConfig ShowProjectAsyncStatusLogInfo
 		ListFunctionAsMetric ListFunctionStatistics ListStatistics ShowFunctionMetrics ShowLtsLogDetails
 		ListFunctionTriggers ListTriggerTypes ListTriggers ShowFunctionTrigger
 		ListFunctionVersions ListVersionAliases ShowVersionAlias
 		ListDependencies ListDependencyVersion ShowDependencyVersion DownloadDependencyVersion ShowDependency ExportFunction`,
-	"functiongraph write": `CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
+	"functiongraph write": `CreateEvent UpdateEvent DeleteEvent CreateTags DeleteTags UpdateFuncSnapshot CreateFunctionApp DeleteFunctionApp
+		UpdateTracing CreateVpcEndpoint DeleteVpcEndpoint
+		CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
 		UpdateFunctionReservedInstancesCount UpdateFunctionAsyncInvokeConfig DeleteFunctionAsyncInvokeConfig EnableAsyncStatusLog EnableLtsLogs
 		CreateFunctionTrigger UpdateTrigger DeleteFunctionTrigger BatchDeleteFunctionTriggers
 		CreateFunctionVersion CreateVersionAlias UpdateVersionAlias DeleteVersionAlias
@@ -65,11 +70,11 @@ var actions = map[string]string{
 		KeystoneListPermissions KeystoneShowPermission KeystoneValidateToken KeystoneUpdateUserPassword CreateTemporaryAccessKey
 		ListPermanentAccessKeys CreatePermanentAccessKey ShowPermanentAccessKey UpdatePermanentAccessKey DeletePermanentAccessKey`,
 
-	"admin read": `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency
+	"admin read": `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency ShowWalls
 		ListGateways ShowGateway ShowGatewayLogs DiagnoseGateway ListGatewayMessages`,
 	"admin write":  `SetWebhook EnrollGateway PushGateway DownloadGatewayBundle ShowGatewayAccounts`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
-	"admin administer": `CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
+	"admin administer": `SetWalls CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
 		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
 	"admin self": `ShowStatus ListRuntimes ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }

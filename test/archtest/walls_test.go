@@ -39,23 +39,27 @@ var walls = map[string][]string{
 	"gateway": {"control", "invoke", "auth", "httpkit", "faas"},
 	"httpkit": {"faas"},
 
-	"control":  {"faas", "lifecycle", "metrics"},
+	"control":  {"faas", "lifecycle", "metrics", "schedule"},
 	"invoke":   {"faas", "lifecycle", "metrics"},
 	"queue":    {"faas", "lifecycle", "metrics"},
-	"trigger":  {"faas", "lifecycle", "metrics"},
+	"trigger":  {"faas", "lifecycle", "metrics", "schedule"},
 	"workflow": {"faas", "lifecycle", "metrics"},
 	"edge":     {"faas", "lifecycle", "metrics"},
 	"record":   {"faas", "lifecycle", "metrics"},
 	"audit":    {"faas", "lifecycle", "metrics"},
-	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang"},
+	"pool":     {"faas", "lifecycle", "metrics", "sandbox", "lang", "schedule"},
 
 	"store":   {"faas"},
 	"fetch":   {"faas"},
+	"egress":  {"faas", "metrics"},
 	"image":   {"faas"},
 	"blob":    {"faas"},
 	"sandbox": {"faas"},
 	"lang":    {"faas"},
 	"auth":    {"faas"},
+
+	"templates": {"faas"},
+	"schedule":  {},
 
 	"faas":      {},
 	"lifecycle": {},
@@ -127,8 +131,8 @@ func mayImport(from, to string, test bool) string {
 		return ""
 	case a != b && slices.Contains(allowed, "*"):
 		return ""
-	case from == "internal/sandbox/native/init" && to == "internal/sandbox/native/initspec":
-		return "" // the init is a program of its own, and this is the data that its driver hands it
+	case from == "internal/sandbox/native/init" && (to == "internal/sandbox/native/initspec" || to == "internal/sandbox/native/tundev"):
+		return "" // the init is a program of its own: this is the data that its driver hands it, and what both of them can do
 	case from == "cmd/hanshu-edge" && to == "internal/edge/agent":
 		return "" // the agent is a program of its own, and ties itself
 	case from == "internal/edge/agent" && (slices.Contains(device, b) || to == "internal/lang/python"):

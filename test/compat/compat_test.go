@@ -56,18 +56,6 @@ func TestKeptFields(t *testing.T) {
 	require.Equal(t, kept, listed)
 }
 
-func TestOperations(t *testing.T) {
-	listed := map[string]bool{}
-	for _, row := range rows(t, page(t), "## Operations") {
-		for _, name := range regexp.MustCompile(`\b[A-Z]\w+\b`).FindAllString(row[0], -1) {
-			listed[name] = true
-		}
-	}
-	for _, name := range functiongraph.Operations() {
-		require.True(t, listed[name], "%s is not listed", name)
-	}
-}
-
 func TestMinappOperations(t *testing.T) {
 	listed := map[string]bool{}
 	for _, row := range rows(t, page(t), "## minapp's cloud functions") {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReservedInstances reserves instances, finds them in both lists, is refused a schedule, and lets them go.
+// TestReservedInstances reserves instances, finds them in both lists, is refused a schedule that is none, and lets them go.
 func TestReservedInstances(t *testing.T) {
 	u := newUser(t)
 	urn := u.create(t, inline(t, "reserved", u.python, pythonEcho))
@@ -39,7 +39,7 @@ func TestReservedInstances(t *testing.T) {
 	require.EqualValues(t, 2, (*list.Reservedinstances)[0].Count)
 
 	_, err = set(model.UpdateFunctionReservedInstancesCountRequestBody{Count: 1, TacticsConfig: &model.TacticsConfig{
-		CronConfigs: &[]model.CronConfig{{Name: ptr("n"), Cron: ptr("0 */10 * * * ?"), Count: ptr(int32(2))}},
+		CronConfigs: &[]model.CronConfig{{Name: ptr("n"), Cron: ptr("0 61 * * * ?"), Count: ptr(int32(2))}},
 	}})
 	refused(t, err, 400, "FSS.0400")
 	_, err = set(model.UpdateFunctionReservedInstancesCountRequestBody{Count: 1000})

@@ -35,6 +35,7 @@ type Config struct {
 	Webhooks     Webhooks
 	Placed       *control.Gateways
 	Gateways     Gateways
+	Walls        Walls
 	Dependencies Dependencies
 	People       People
 	Audit        Audit
@@ -85,7 +86,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Action: auth.ActionSelf, Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Action: auth.ActionSelf, Handle: f.runtimes},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Action: auth.ActionInvoke, Handle: f.postBucketEvents},
-	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.gatewayRoutes())}
+	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.wallRoutes(), f.gatewayRoutes())}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {

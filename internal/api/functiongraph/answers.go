@@ -65,6 +65,8 @@ type functionAnswer struct {
 	EphemeralStorage    int            `json:"ephemeral_storage"`
 	EnableDynamicMemory bool           `json:"enable_dynamic_memory"`
 	Type                string         `json:"type"`
+	Egress              string         `json:"egress,omitempty"`    // hanshu's own
+	Isolation           string         `json:"isolation,omitempty"` // hanshu's own
 
 	LongTime                 bool   `json:"long_time"` // may run for longer than 15 minutes
 	AllowEphemeralStorage    bool   `json:"allow_ephemeral_storage"`
@@ -155,6 +157,7 @@ func toFunction(f *faas.Function, o owner, notice string) functionAnswer {
 		PreStopHandler: s.StopHandler, PreStopTimeout: int(s.StopTimeout / time.Second), HeartbeatHandler: s.BeatHandler,
 		EnterpriseProjectID: s.EnterpriseID, EphemeralStorage: s.TmpMB, EnableDynamicMemory: s.DynamicMemory, Type: s.Generation,
 		LongTime: s.Timeout > 15*time.Minute, AllowEphemeralStorage: true, EnableCloudDebug: "DISABLED",
+		Egress: s.Egress, Isolation: s.Isolation,
 		carried: s.Carried,
 	}
 	a.ReservedInstanceCount, a.ReservedInstanceIdleMode = s.Keeps()

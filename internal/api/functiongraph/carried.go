@@ -51,7 +51,6 @@ type carriedJSON struct {
 	PeeringCidr             json.RawMessage `json:"peering_cidr,omitempty"`
 	RestoreHookHandler      json.RawMessage `json:"restore_hook_handler,omitempty"`
 	RestoreHookTimeout      json.RawMessage `json:"restore_hook_timeout,omitempty"`
-	Tags                    json.RawMessage `json:"tags,omitempty"`
 	UserDataEncryptKmsKeyID json.RawMessage `json:"user_data_encrypt_kms_key_id,omitempty"`
 }
 
@@ -74,18 +73,17 @@ func carriedFields() []carriedField {
 		row("enable_class_isolation", "a setting of the vendor's Java runtime", flag),
 		row("enable_lts_log", "logs are kept by this server and not by the vendor's log service", flag),
 		row("extend_config", "the vendor gives it no meaning", text(4096)),
-		row("func_vpc", "there are no VPCs here; what a function reaches is set by the server", object(checkFuncVpc)),
+		row("func_vpc", "there are no VPCs here; what a function reaches is set by egress", object(checkFuncVpc)),
 		row("gpu_memory", "no graphics processors are handed to functions", number(1024, 16384, 1024)),
 		row("gpu_type", "as gpu_memory", text(128)),
 		row("is_stateful_function", "state is not kept between calls", flag),
 		row("log_config", "as enable_lts_log", object(func(*logConfig) string { return "" })),
 		row("lts_custom_tag", "as enable_lts_log", object(func(*map[string]string) string { return "" })),
 		row("mount_config", "file systems of the vendor cannot be mounted", object(checkMountConfig)),
-		row("network_controller", "as func_vpc", object(func(*networkController) string { return "" })),
+		row("network_controller", "disable_public_network has an effect, trigger_access_vpcs as func_vpc", object(func(*networkController) string { return "" })),
 		row("peering_cidr", "as func_vpc", text(1024)),
 		row("restore_hook_handler", "a hook of the vendor's Java snapshots", text(128)),
 		row("restore_hook_timeout", "as restore_hook_handler", number(1, 300, 1)),
-		row("tags", "tags have operations of their own", text(4096)),
 		row("user_data_encrypt_kms_key_id", "encrypted user data is sealed with this server's key", text(128)),
 	}
 }
@@ -318,4 +316,14 @@ type networkController struct {
 		VpcID   string `json:"vpc_id"`
 		VpcName string `json:"vpc_name"`
 	} `json:"trigger_access_vpcs"`
+}
+
+// noPublic reads whether a function is to be shut in: nil where a request says nothing of it. The shape has been checked.
+func noPublic(raw json.RawMessage) *bool {
+	if raw == nil {
+		return nil
+	}
+	var c networkController
+	_ = json.Unmarshal(raw, &c) // null and "" leave it as it is: they take the setting away
+	return &c.DisablePublicNetwork
 }

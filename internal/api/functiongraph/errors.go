@@ -40,6 +40,8 @@ func newErrorTable() errorTable {
 		{faas.CodeNotFound, "dependency"}: {404, "FSS.1056", "200404", ""},
 
 		{faas.CodeNotFound, "trigger"}: {404, "FSS.1131", "200404", ""},
+		{faas.CodeQuota, "tags"}:       {400, "FSS.0400", "200400", ""},
+		{faas.CodeQuota, "events"}:     {400, "FSS.0400", "200400", ""},
 
 		{faas.CodeExists, ""}:         {409, "FSS.0409", "200409", ""},
 		{faas.CodeExists, "function"}: {409, "FSS.1061", "200409", "The function has existed"},

@@ -49,6 +49,12 @@ type Config struct {
 	JobList   JobList
 	Tallies   Tallies
 	Instances Instances
+
+	Events       *control.TestEvents
+	Tags         *control.Tags
+	Applications *control.Applications
+	// RuntimeTypes lists the runtimes that are served here; nil for none.
+	RuntimeTypes func() []RuntimeType
 	// Now tells the time of statistics; nil for the clock.
 	Now func() time.Time
 	// IdleTimeout is how long an instance without calls is kept; ListQuotas shows it.
@@ -64,7 +70,7 @@ type api struct {
 // New makes the face.
 func New(cfg Config) httpkit.Face {
 	a := &api{Config: cfg, errors: newErrorTable(), carried: carriedFields()}
-	return httpkit.Face{Name: "functiongraph", Routes: a.routes(), WriteError: a.writeError}
+	return httpkit.Face{Name: "functiongraph", Routes: noted(a.routes()), WriteError: a.writeError}
 }
 
 // Operations names the operations of the face, in the order of the vendor's reference.
@@ -109,7 +115,23 @@ func (a *api) routes() []httpkit.Route {
 		{Method: http.MethodGet, Path: function + "/async-invoke-configs", Operation: "ListFunctionAsyncInvokeConfig", Handle: a.listAsyncConfigs},
 		{Method: http.MethodPost, Path: functions + "/enable-async-status-logs", Operation: "EnableAsyncStatusLog", Handle: a.enableAsyncStatusLog},
 		{Method: http.MethodGet, Path: functions + "/async-status-log-detail", Operation: "ShowProjectAsyncStatusLogInfo", Handle: a.showAsyncStatusLog},
-	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.dependencyRoutes(), a.transferRoutes())...)
+	}, slices.Concat(a.statisticsRoutes(functions, function), a.triggerRoutes(), a.versionRoutes(function), a.dependencyRoutes(), a.transferRoutes(), a.catalogueRoutes())...)
+}
+
+// catalogueRoutes lists the operations on what stands beside functions, and those that are refused.
+func (a *api) catalogueRoutes() []httpkit.Route {
+	return slices.Concat(a.eventRoutes(), a.tagRoutes(), a.snapshotRoutes(), a.templateRoutes(), a.refusedRoutes())
+}
+
+// noted gives routes their notes.
+func noted(routes []httpkit.Route) []httpkit.Route {
+	all := notes()
+	for i := range routes {
+		if text, ok := all[routes[i].Operation]; ok {
+			routes[i].Note = text
+		}
+	}
+	return routes
 }
 
 // enter gives the id of the path's project, once it is sure that the caller may do this there.

@@ -191,7 +191,7 @@ func TestAsyncRecord(t *testing.T) {
 }
 
 func TestOperations(t *testing.T) {
-	require.Equal(t, []string{
+	require.ElementsMatch(t, []string{
 		"CreateFunction", "ListFunctions", "ShowFunctionConfig", "UpdateFunctionConfig", "ShowFunctionCode", "UpdateFunctionCode",
 		"UpdateFunctionMaxInstanceConfig", "DeleteFunction", "UpdateFunctionCollectState",
 		"UpdateFunctionReservedInstancesCount", "ListReservedInstanceConfigs", "ListFunctionReservedInstances", "ListQuotas", "InvokeFunction",
@@ -201,6 +201,12 @@ func TestOperations(t *testing.T) {
 		"ListFunctionAsMetric", "ListStatistics", "ListFunctionStatistics", "ShowFunctionMetrics", "ShowLtsLogDetails", "EnableLtsLogs",
 		"CreateFunctionTrigger", "ListFunctionTriggers", "ShowFunctionTrigger", "UpdateTrigger", "DeleteFunctionTrigger",
 		"BatchDeleteFunctionTriggers", "ListTriggers", "ListTriggerTypes",
+		"ListEvents", "CreateEvent", "ShowEvent", "UpdateEvent", "DeleteEvent",
+		"CreateTags", "DeleteTags", "ListFunctionTags", "ShowProjectTagsList", "ShowResInstanceInfo",
+		"UpdateFuncSnapshot", "ShowFuncSnapshotState", "ShowFuncReservedInstanceMetrics",
+		"ListFunctionTemplate", "ShowFunctionTemplate", "ListAppTemplates", "ShowAppTemplate", "ListFunctionApplications", "CreateFunctionApp",
+		"ShowFunctionApp", "DeleteFunctionApp", "ListRuntimeTypes",
+		"ShowTracing", "UpdateTracing", "CreateVpcEndpoint", "DeleteVpcEndpoint", "ListBridgeFunctions", "ListBridgeVersions",
 		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
 		"DeleteVersionAlias",
 		"ListDependencies", "CreateDependencyVersion", "ListDependencyVersion", "ShowDependencyVersion", "DeleteDependencyVersion",

@@ -264,12 +264,19 @@ func (a *api) listQuotas(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	reserved, mostReserved, err := a.Functions.ReservedQuota(r.Context(), project)
+	if err != nil {
+		return err
+	}
 	var answer quotasAnswer
 	answer.Quotas.Resources = []resourceAnswer{
 		{Type: "fgs_func_scale_down_timeout", Quota: int64(a.IdleTimeout.Seconds())},
 		{Type: "fgs_func_num", Quota: quota.Functions, Used: used.Functions},
 		{Type: "fgs_func_code_size", Quota: quota.CodeBytes >> 20, Used: (used.CodeBytes + 1<<20 - 1) >> 20, Unit: "MB"},
 		{Type: "fgs_on_demand_instance_limit", Quota: faas.MaxInstancesLimit},
+	}
+	if mostReserved > 0 {
+		answer.Quotas.Resources = append(answer.Quotas.Resources, resourceAnswer{Type: "fgs_func_occurs", Quota: int64(mostReserved), Used: int64(reserved)})
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/templates"
 	"github.com/hanshu-faas/hanshu/internal/trigger/all"
 	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
 	"github.com/hanshu-faas/hanshu/internal/trigger/triggertest"
@@ -48,7 +49,7 @@ type bench struct {
 	invoker *scripted
 	jobs    *keptJobs
 	pkgs    *controltest.Packages // nil on disk
-	made    []string              // ids of triggers, {t1} and so on in golden files
+	made    []string              // ids of triggers, events and applications, {t1} and so on in golden files
 }
 
 // zipped is a zip with one file, index.py.
@@ -82,7 +83,9 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	}
 	remote, err := base64.StdEncoding.DecodeString(zipped)
 	require.NoError(t, err)
+	beside, _ := functionStore.(besideStore)
 	functions := control.NewFunctions(control.FunctionsConfig{
+		Tags: beside, MaxReserved: 90,
 		Store: functionStore, Packages: pkgs, Sealer: controltest.Sealer{}, Changes: &controltest.Changes{},
 		Fetcher:  controltest.Fetcher{"https://test.obs.xxx.xxx.com/fss_examples_python2.7.zip": remote},
 		Runtimes: controltest.Runtimes{}, Quota: quota, Region: "local", Dependencies: finderOf(functionStore),
@@ -91,9 +94,18 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	b.invoker = &scripted{functions: functions}
 	dependencies := dependenciesOver(functionStore, pkgs, remote)
 	b.jobs = &keptJobs{}
+	triggers := triggersOver(t, functionStore)
 	versions, _ := functionStore.(control.VersionStore)
+	made, err := templates.All()
+	require.NoError(t, err)
+	now := func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) }
 	face := functiongraph.New(functiongraph.Config{
-		Functions: functions, Versions: control.NewVersions(versions, functions), Triggers: triggersOver(t, functionStore), Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
+		Events: control.NewTestEvents(beside, functions, now), Tags: control.NewTags(beside, functions),
+		Applications: control.NewApplications(control.ApplicationsConfig{Store: beside, Functions: functions, Triggers: triggers, Templates: made, Now: now}),
+		RuntimeTypes: func() []functiongraph.RuntimeType {
+			return []functiongraph.RuntimeType{{Type: "Python3.9", DisplayName: "Python 3.9"}}
+		},
+		Functions: functions, Versions: control.NewVersions(versions, functions), Triggers: triggers, Invoker: b.invoker, Access: access{}, IdleTimeout: time.Minute,
 		Jobs: b.jobs, JobList: b.jobs, Dependencies: dependencies,
 		Tallies: &tallied{}, Instances: &tallied{}, Now: func() time.Time { return time.Date(2020, 6, 3, 16, 22, 19, 0, time.UTC) },
 		Async: control.NewAsyncConfigs(control.AsyncConfigsConfig{
@@ -107,6 +119,13 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	require.NoError(t, err)
 	b.mux = mux
 	return b
+}
+
+// besideStore keeps what stands beside functions; nil where everything is in memory.
+type besideStore interface {
+	control.TagStore
+	control.TestEventStore
+	control.ApplicationStore
 }
 
 // triggersOver makes the use cases on triggers, where the store keeps triggers.
@@ -203,7 +222,8 @@ func (s *scripted) Invoke(ctx context.Context, r invoke.Request) (*faas.Result, 
 	return result, nil
 }
 
-var triggerID = regexp.MustCompile(`"trigger_id":"([^"]+)"`)
+// madeID is in the answer of what made a trigger, an event or an application.
+var madeID = regexp.MustCompile(`^\{"(?:trigger_id|application_id|id)":"([^"]+)"(?:}|,"trigger_type_code"|,"name":"[^"]*"})`)
 
 // dependencyID finds the id of a version and, behind it, that of its dependency.
 var dependencyID = regexp.MustCompile(`"(?:id|dep_id)":"([^"]+)"`)
@@ -274,7 +294,7 @@ func (b *bench) exchange(t *testing.T, text string, raw bool) string {
 	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)
-	if id := triggerID.FindStringSubmatch(w.Body.String()); id != nil && w.Code == http.StatusCreated {
+	if id := madeID.FindStringSubmatch(w.Body.String()); id != nil && method == http.MethodPost {
 		b.made = append(b.made, id[1])
 	}
 	if strings.Contains(target, "/dependencies") && method == http.MethodPost && w.Code == http.StatusOK {

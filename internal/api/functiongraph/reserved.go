@@ -1,27 +1,104 @@
 package functiongraph
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
+	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 )
 
 // reservedRequest is UpdateFunctionReservedInstancesCountRequestBody (reference 1.8).
 type reservedRequest struct {
-	Count    *int            `json:"count"`
-	IdleMode bool            `json:"idle_mode"`
-	Tactics  json.RawMessage `json:"tactics_config"`
+	Count    *int     `json:"count"`
+	IdleMode bool     `json:"idle_mode"`
+	Tactics  *tactics `json:"tactics_config"`
+}
+
+// tactics is TacticsConfig.
+type tactics struct {
+	Cron   []cronConfig   `json:"cron_configs,omitempty"`
+	Metric []metricConfig `json:"metric_configs,omitempty"`
+}
+
+// cronConfig is CronConfig. Times are seconds since 1970, 0 for none.
+type cronConfig struct {
+	Name        string `json:"name"`
+	Cron        string `json:"cron"`
+	Count       int    `json:"count"`
+	StartTime   int64  `json:"start_time,omitempty"`
+	ExpiredTime int64  `json:"expired_time,omitempty"`
+}
+
+// metricConfig is MetricConfig.
+type metricConfig struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"`
+	Threshold int    `json:"threshold"`
+	Min       int    `json:"min"`
+}
+
+// metricConcurrency is the one metric that there is: the share of their calls that reserved instances have.
+const metricConcurrency = "Concurrency"
+
+func (t *tactics) read() (*faas.Tactics, error) {
+	if t == nil {
+		return nil, nil
+	}
+	out := &faas.Tactics{}
+	for _, c := range t.Cron {
+		if c.StartTime < 0 || c.ExpiredTime < 0 {
+			return nil, faas.Errorf(faas.CodeInvalid, "tactics_config", "start_time and expired_time are seconds since 1970")
+		}
+		out.Schedules = append(out.Schedules, faas.ReservedSchedule{
+			Name: c.Name, Cron: c.Cron, Count: c.Count, From: secondsOrNone(c.StartTime), Until: secondsOrNone(c.ExpiredTime),
+		})
+	}
+	for _, m := range t.Metric {
+		if m.Type != metricConcurrency {
+			return nil, faas.Errorf(faas.CodeInvalid, "tactics_config", "type %.40q of policy %.80q must be %s", m.Type, m.Name, metricConcurrency)
+		}
+		out.Metrics = append(out.Metrics, faas.ReservedMetric{Name: m.Name, Threshold: m.Threshold, Min: m.Min})
+	}
+	return out, nil
+}
+
+func toTactics(t *faas.Tactics) tactics {
+	var out tactics
+	if t == nil {
+		return out
+	}
+	for _, s := range t.Schedules {
+		c := cronConfig{Name: s.Name, Cron: s.Cron, Count: s.Count}
+		if !s.From.IsZero() {
+			c.StartTime = s.From.Unix()
+		}
+		if !s.Until.IsZero() {
+			c.ExpiredTime = s.Until.Unix()
+		}
+		out.Cron = append(out.Cron, c)
+	}
+	for _, m := range t.Metrics {
+		out.Metric = append(out.Metric, metricConfig{m.Name, metricConcurrency, m.Threshold, m.Min})
+	}
+	return out
+}
+
+func secondsOrNone(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0).UTC()
 }
 
 // reservedCountAnswer is UpdateFunctionReservedInstancesResponseBody.
 type reservedCountAnswer struct {
-	Count    int      `json:"count"`
-	IdleMode bool     `json:"idle_mode"`
-	Tactics  struct{} `json:"tactics_config"`
+	Count    int     `json:"count"`
+	IdleMode bool    `json:"idle_mode"`
+	Tactics  tactics `json:"tactics_config"`
 }
 
 // reservedConfigsAnswer is ListReservedInstanceConfigsResponseBody.
@@ -33,12 +110,12 @@ type reservedConfigsAnswer struct {
 
 // reservedConfig is ReservedInstanceConfigs.
 type reservedConfig struct {
-	FunctionURN   string   `json:"function_urn"`
-	QualifierType string   `json:"qualifier_type"`
-	QualifierName string   `json:"qualifier_name"`
-	MinCount      int      `json:"min_count"`
-	IdleMode      bool     `json:"idle_mode"`
-	Tactics       struct{} `json:"tactics_config"`
+	FunctionURN   string  `json:"function_urn"`
+	QualifierType string  `json:"qualifier_type"`
+	QualifierName string  `json:"qualifier_name"`
+	MinCount      int     `json:"min_count"`
+	IdleMode      bool    `json:"idle_mode"`
+	Tactics       tactics `json:"tactics_config"`
 }
 
 // reservedListAnswer is ListFunctionReservedInstancesResponseBody.
@@ -54,7 +131,7 @@ type reservedCount struct {
 	Count   int    `json:"count"`
 }
 
-// updateReserved sets how many instances are reserved. A schedule of their number is refused, and not kept without effect.
+// updateReserved sets how many instances are reserved, and what changes their number.
 func (a *api) updateReserved(w http.ResponseWriter, r *http.Request) error {
 	project, urn, err := a.target(r, auth.ActionWrite)
 	if err != nil {
@@ -67,30 +144,22 @@ func (a *api) updateReserved(w http.ResponseWriter, r *http.Request) error {
 	if body.Count == nil {
 		return faas.Errorf(faas.CodeInvalid, "count", "count must be given")
 	}
-	if !noTactics(body.Tactics) {
-		return faas.Errorf(faas.CodeUnsupported, "tactics_config", "reserved instances by schedule or by metric are not supported here; leave tactics_config out")
-	}
-	f, err := a.Functions.Reserve(r.Context(), project, urn, *body.Count, body.IdleMode)
+	tactics, err := body.Tactics.read()
 	if err != nil {
 		return err
 	}
-	answer := reservedCountAnswer{Count: f.Spec.Reserved, IdleMode: f.Spec.ReservedIdle}
+	f, err := a.Functions.Reserve(r.Context(), project, urn, control.Reservation{Count: *body.Count, Idle: body.IdleMode, Tactics: tactics})
+	if err != nil {
+		return err
+	}
+	answer := reservedCountAnswer{Count: f.Spec.Reserved, IdleMode: f.Spec.ReservedIdle, Tactics: toTactics(f.Spec.Tactics)}
 	if urn.Alias != "" {
 		answer = reservedCountAnswer{}
 		if by := f.Spec.AliasReserve; by != nil {
-			answer = reservedCountAnswer{Count: by.Count, IdleMode: by.Idle}
+			answer = reservedCountAnswer{Count: by.Count, IdleMode: by.Idle, Tactics: toTactics(by.Tactics)}
 		}
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
-}
-
-// noTactics tells of a tactics_config that asks for nothing, as clients send it.
-func noTactics(raw json.RawMessage) bool {
-	var tactics struct {
-		Cron   []json.RawMessage `json:"cron_configs"`
-		Metric []json.RawMessage `json:"metric_configs"`
-	}
-	return len(raw) == 0 || json.Unmarshal(raw, &tactics) == nil && len(tactics.Cron) == 0 && len(tactics.Metric) == 0
 }
 
 func (a *api) listReservedConfigs(w http.ResponseWriter, r *http.Request) error {
@@ -101,7 +170,7 @@ func (a *api) listReservedConfigs(w http.ResponseWriter, r *http.Request) error 
 	answer := reservedConfigsAnswer{Reserved: []reservedConfig{}, PageInfo: page, Count: len(found)}
 	for _, f := range found[page.PreviousMarker : page.PreviousMarker+page.CurrentCount] {
 		answer.Reserved = append(answer.Reserved, reservedConfig{
-			FunctionURN: f.urn.String(), QualifierType: f.kind, QualifierName: f.name, MinCount: f.count, IdleMode: f.idle,
+			FunctionURN: f.urn.String(), QualifierType: f.kind, QualifierName: f.name, MinCount: f.count, IdleMode: f.idle, Tactics: toTactics(f.tactics),
 		})
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
@@ -114,7 +183,11 @@ func (a *api) listReserved(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := reservedListAnswer{Reserved: []reservedCount{}, PageInfo: page, Count: len(found)}
 	for _, f := range found[page.PreviousMarker : page.PreviousMarker+page.CurrentCount] {
-		answer.Reserved = append(answer.Reserved, reservedCount{FuncURN: f.urn.String(), Count: f.count})
+		one := reservedCount{FuncURN: f.urn.String(), Count: f.count}
+		if !f.tactics.Empty() { // the number of now
+			_, one.Count = a.Instances.Instances(f.key)
+		}
+		answer.Reserved = append(answer.Reserved, one)
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
@@ -154,9 +227,11 @@ func (a *api) reserved(r *http.Request, name string, most int) ([]reservation, p
 // reservation is what a version or an alias keeps loaded.
 type reservation struct {
 	urn        faas.URN
-	kind, name string // "version" or "alias", and which
+	key        faas.FunctionKey // of the version
+	kind, name string           // "version" or "alias", and which
 	count      int
 	idle       bool
+	tactics    *faas.Tactics
 }
 
 // reservations parts what versions keep loaded by who asked for it: their owner, or an alias. Where urn names one of them, the others are
@@ -164,12 +239,12 @@ type reservation struct {
 func (a *api) reservations(versions []*faas.Function, urn *faas.URN) (all []reservation) {
 	for _, f := range versions {
 		at := f.URN(a.Functions.Region())
-		if f.Spec.Reserved > 0 && (urn == nil || urn.Alias == "") {
-			all = append(all, reservation{at, "version", f.Version, f.Spec.Reserved, f.Spec.ReservedIdle})
+		if (f.Spec.Reserved > 0 || !f.Spec.Tactics.Empty()) && (urn == nil || urn.Alias == "") {
+			all = append(all, reservation{at, f.Key(), "version", f.Version, f.Spec.Reserved, f.Spec.ReservedIdle, f.Spec.Tactics})
 		}
 		if by := f.Spec.AliasReserve; by != nil && (urn == nil || urn.Version == "" && (urn.Alias == "" || urn.Alias == by.Alias)) {
 			at.Version, at.Alias = "", by.Alias
-			all = append(all, reservation{at, "alias", by.Alias, by.Count, by.Idle})
+			all = append(all, reservation{at, f.Key(), "alias", by.Alias, by.Count, by.Idle, by.Tactics})
 		}
 	}
 	return all

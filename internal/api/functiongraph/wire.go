@@ -37,10 +37,15 @@ type functionRequest struct {
 	EphemeralStorage    *int             `json:"ephemeral_storage"`
 	EnableDynamicMemory *bool            `json:"enable_dynamic_memory"`
 	StrategyConfig      *strategyRequest `json:"strategy_config"`
+	Tags                *string          `json:"tags"` // of CreateFunction only
 	Type                *string          `json:"type"`
 	Xrole               *string          `json:"xrole"`
 	AppXrole            *string          `json:"app_xrole"`
 	EnterpriseProjectID *string          `json:"enterprise_project_id"`
+
+	// Fields of hanshu's own.
+	Egress    *string `json:"egress"`
+	Isolation *string `json:"isolation"`
 
 	carriedJSON
 }
@@ -83,9 +88,13 @@ func (a *api) decodeCreate(body []byte) (control.NewFunction, error) {
 		return control.NewFunction{}, err
 	}
 	set.Dependencies = q.DependVersionList
+	tags, err := tagsOfCreate(value(q.Tags))
+	if err != nil {
+		return control.NewFunction{}, err
+	}
 	return control.NewFunction{
 		Name: value(q.FuncName), Package: value(q.Package), Settings: set,
-		Code: fromCode(q.CodeType, q.CodeFilename, q.CodeURL, q.FuncCode),
+		Code: fromCode(q.CodeType, q.CodeFilename, q.CodeURL, q.FuncCode), Tags: tags,
 	}, nil
 }
 
@@ -100,6 +109,9 @@ func (a *api) decodeConfig(body []byte, urn faas.URN) (control.Settings, error) 
 	}
 	if group := value(q.Package); group != "" && group != urn.Package {
 		return control.Settings{}, faas.Errorf(faas.CodeInvalid, "package", "package %.80q is not that of the path, and a function cannot be moved", group)
+	}
+	if value(q.Tags) != "" {
+		return control.Settings{}, faas.Errorf(faas.CodeInvalid, "tags", "tags are changed by CreateTags and DeleteTags; leave tags out")
 	}
 	return a.fromFunction(&q)
 }
@@ -131,6 +143,7 @@ func (a *api) fromFunction(q *functionRequest) (control.Settings, error) {
 		StopHandler: q.PreStopHandler, StopTimeoutSec: q.PreStopTimeout, BeatHandler: q.HeartbeatHandler,
 		UserData: q.UserData, EncryptedUserData: q.EncryptedUserData, DynamicMemory: q.EnableDynamicMemory,
 		Role: q.Xrole, AppRole: q.AppXrole, EnterpriseID: q.EnterpriseProjectID, Carried: carried,
+		Egress: q.Egress, Isolation: q.Isolation, NoPublic: noPublic(q.NetworkController),
 	}
 	if given, ok := carried["enable_auth_in_header"]; ok {
 		yes := given == "true"

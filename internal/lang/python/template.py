@@ -84,14 +84,15 @@ def wait():
                 if users_len:  # the copy is in a user namespace of its own
                     write("/proc/%d/uid_map" % pid, arena[users:users + users_len])
                     write("/proc/%d/gid_map" % pid, arena[groups:groups + groups_len])
-                os.write(let_go, b"1")
             except OSError:
-                pass  # the copy finds the pipe closed and says so
-        for fd in fds:
-            os.close(fd)
-        os.close(held)
-        os.close(let_go)
+                os.close(let_go)  # the copy finds the pipe closed and says so
+                let_go = -1
         control.sendall(ANSWER.pack(pid, error))
+        if pid > 0 and let_go >= 0:
+            os.write(let_go, b"1")  # once the copy is known: should this process end before, it goes no further
+        for fd in (*fds, held, let_go):
+            if fd >= 0:
+                os.close(fd)
 
 
 def addresses(call):

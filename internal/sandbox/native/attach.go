@@ -13,13 +13,12 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
-// attachRequest asks the attacher to put a detached tree into a sandbox's view and to resize its memory filesystems.
+// attachRequest asks the attacher to do something inside a namespace of a sandbox.
 type attachRequest struct {
-	pidfd    int
-	tree     int
-	target   string
-	tmpBytes int64
-	reply    chan<- error
+	pidfd int
+	space int // CLONE_NEWNS or CLONE_NEWNET
+	do    func() error
+	reply chan<- error
 }
 
 // startAttacher starts the thread that enters other mount namespaces. Only root may: an ordinary user's server would have to
@@ -36,9 +35,18 @@ func (d *Driver) startAttacher() {
 // stays out of use when it cannot leave a sandbox's namespace again.
 func (d *Driver) attacher() {
 	runtime.LockOSThread()
-	home, err := unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	home := map[int]int{}
+	var err error
+	for space, file := range map[int]string{unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net"} {
+		fd, missing := unix.Open("/proc/thread-self/ns/"+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if missing != nil {
+			err = missing
+			continue
+		}
+		home[space] = fd
+		defer unix.Close(fd)
+	}
 	if err == nil {
-		defer unix.Close(home)
 		err = unix.Unshare(unix.CLONE_FS) // a namespace can be entered only by a thread with a root and folder of its own
 	}
 	for r := range d.attaches {
@@ -46,23 +54,36 @@ func (d *Driver) attacher() {
 			r.reply <- fmt.Errorf("attach: %w", err)
 			continue
 		}
-		r.reply <- attach(r)
-		if back := unix.Setns(home, unix.CLONE_NEWNS); back != nil {
+		if in := unix.Setns(r.pidfd, r.space); in != nil {
+			r.reply <- fmt.Errorf("enter sandbox: %w", in)
+		} else {
+			r.reply <- r.do()
+		}
+		if back := unix.Setns(home[r.space], r.space); back != nil {
 			err = fmt.Errorf("cannot leave a sandbox: %w", back)
 		}
 	}
 }
 
-// attach works inside the sandbox's mount namespace. No foreign code has run there, so its paths are what the init made.
-func attach(r attachRequest) error {
-	if err := unix.Setns(r.pidfd, unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("enter sandbox: %w", err)
+// within does something inside a namespace of a sandbox, on the attacher's thread.
+func (in *instance) within(space int, do func() error) error {
+	in.pidfdLock.Lock()
+	defer in.pidfdLock.Unlock()
+	if in.pidfd < 0 {
+		return errors.New("attach: the sandbox has ended")
 	}
-	if err := unix.MoveMount(r.tree, "", unix.AT_FDCWD, r.target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("show folder at %s: %w", r.target, err)
+	reply := make(chan error, 1)
+	in.driver.attaches <- attachRequest{pidfd: in.pidfd, space: space, do: do, reply: reply}
+	return <-reply
+}
+
+// attach works inside the sandbox's mount namespace. No foreign code has run there, so its paths are what the init made.
+func attach(tree int, target string, tmpBytes int64) error {
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("show folder at %s: %w", target, err)
 	}
 	for _, dir := range memoryFolders {
-		data := "size=" + strconv.FormatInt(r.tmpBytes, 10)
+		data := "size=" + strconv.FormatInt(tmpBytes, 10)
 		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
 			return fmt.Errorf("resize %s: %w", dir, err)
 		}
@@ -87,14 +108,7 @@ func (in *instance) Attach(m sandbox.Mount, memoryBytes, tmpBytes int64) error {
 		return err
 	}
 	defer unix.Close(tree)
-	in.pidfdLock.Lock()
-	defer in.pidfdLock.Unlock()
-	if in.pidfd < 0 {
-		return errors.New("attach: the sandbox has ended")
-	}
-	reply := make(chan error, 1)
-	d.attaches <- attachRequest{pidfd: in.pidfd, tree: tree, target: m.Target, tmpBytes: tmpBytes, reply: reply}
-	return <-reply
+	return in.within(unix.CLONE_NEWNS, func() error { return attach(tree, m.Target, tmpBytes) })
 }
 
 // closePidfd lets go of a process that has been waited for.

@@ -5,6 +5,8 @@ package native
 import (
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
@@ -24,3 +26,8 @@ const ForeignCalls = foreignCalls
 
 // PID is the host's number of a sandbox's first process.
 func PID(in sandbox.Instance) int { return in.(*instance).process.Pid }
+
+// FailToOpen has the driver find no processes of copies any more, as where descriptors run out.
+func FailToOpen(d *Driver) {
+	d.openProcess = func(int) (int, error) { return -1, unix.EMFILE }
+}

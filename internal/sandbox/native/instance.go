@@ -28,6 +28,7 @@ type instance struct {
 
 	pidfdLock sync.Mutex
 	pidfd     int          // -1 once the process has been waited for
+	device    *os.File     // of a network, that nobody has taken yet; guarded by pidfdLock
 	overfull  atomic.Bool  // the memory watch ended it
 	peak      atomic.Int64 // bytes, by the memory watch
 
@@ -47,6 +48,14 @@ func (in *instance) SetCPU(millis int) error {
 		return nil
 	}
 	return in.group.setCPU(millis)
+}
+
+// SetPatient implements sandbox.Instance.
+func (in *instance) SetPatient(patient bool) error {
+	if patient {
+		return in.group.setPatient()
+	}
+	return in.group.endPatience()
 }
 
 // Freeze implements sandbox.Instance.
@@ -83,6 +92,7 @@ func (in *instance) wait() {
 	}
 	in.group.remove()
 	in.closePidfd()
+	in.dropDevice()
 	in.driver.forget(in)
 	close(in.done)
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native/tundev"
 )
 
 // Config says how to run a Driver.
@@ -54,6 +55,7 @@ type Driver struct {
 	landlock   *initspec.Landlock
 	without    []string // guards left out, by tests only
 	freezes    bool
+	networks   bool
 
 	starts   chan startRequest
 	starting sync.WaitGroup  // starts under way
@@ -65,6 +67,8 @@ type Driver struct {
 	watch    *memoryWatch   // nil where groups limit memory
 	lastCap  int            // the highest capability of this kernel
 	answers  sync.WaitGroup // readers of what templates answer
+
+	openProcess func(pid int) (pidfd int, err error) // pidfd_open; another in tests
 
 	mu        sync.Mutex
 	instances map[*instance]struct{}
@@ -108,7 +112,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	d := &Driver{
 		view: view, private: private, filter: filter, init: program, groups: groups,
-		starts: make(chan startRequest), down: make(chan struct{}),
+		starts: make(chan startRequest), down: make(chan struct{}), openProcess: func(pid int) (int, error) { return unix.PidfdOpen(pid, 0) },
 		instances: map[*instance]struct{}{}, slots: map[int]bool{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -127,10 +131,11 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		err := d.probe(ctx)
 		if err == nil {
 			d.freezes = d.canFreeze()
-			d.missing = d.findMissing()
 			if privileged {
 				d.startAttacher()
 			}
+			d.networks = d.canNetwork(ctx)
+			d.missing = d.findMissing()
 			return d, nil
 		}
 		reasons = append(reasons, err)
@@ -208,6 +213,9 @@ func (d *Driver) findMissing() []string {
 	if !d.freezes {
 		lacks = append(lacks, "freezing of idle instances (they keep what they left running): mount a cgroup v2 tree that hanshu may write to")
 	}
+	if !d.networks {
+		lacks = append(lacks, "a way out to the network for functions (egress): let the user that runs hanshu open "+tundev.Path+" (modprobe tun; in a container hand it in with --device "+tundev.Path+")")
+	}
 	if !d.privileged {
 		lacks = append(lacks,
 			"a user of its own for each sandbox (all run as this server's user, apart by namespace): run hanshu as root",
@@ -238,7 +246,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		paths = "landlock, "
 	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Root: true, Lacks: d.missing,
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Network: d.networks, Root: true, Lacks: d.missing,
 		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + paths + who + ", " + d.groups.level(),
 	}
 }
@@ -383,7 +391,11 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, lau
 		d.watch.add(in) // before wait, which takes it off again
 	}
 	go in.wait()
-	if err := awaitExec(ctx, status, in.steps); err != nil {
+	err = awaitExec(ctx, status, in.steps)
+	if err == nil && spec.Network && !d.privileged {
+		err = in.takeDevice()
+	}
+	if err != nil {
 		in.Kill()
 		<-in.done
 		channels.Close()
@@ -426,6 +438,9 @@ func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
 	} else {
 		ispec.Rlimits = d.rlimits(spec)
 		ispec.Landlock = d.landlock
+		if spec.Network && !d.privileged {
+			ispec.Network = sandbox.NetworkAddresses()
+		}
 	}
 	ours, status, err := os.Pipe()
 	if err != nil {

@@ -138,9 +138,6 @@ func (d *Driver) joinNamespaces(r *request, hello sandbox.TemplateHello, plan fd
 	if hello.Robust != 0 {
 		r.call("set list of locks", unix.SYS_SET_ROBUST_LIST, hello.Robust, hello.RobustLen)
 	}
-	if !d.lacks(initspec.OwnSession) {
-		r.call("lead session", unix.SYS_SETSID)
-	}
 	zero := r.text("0")
 	for i := range plan.joins {
 		r.want(1, "join group", unix.SYS_WRITE, uint64(planJoins+i), zero, 1)
@@ -149,6 +146,9 @@ func (d *Driver) joinNamespaces(r *request, hello sandbox.TemplateHello, plan fd
 		raiseLoopback(r, plan)
 	}
 	r.want(1, "wait for users", unix.SYS_READ, uint64(plan.pipe()), r.words(0), 1)
+	if !d.lacks(initspec.OwnSession) { // until here it can be found by the group that it shares with the template
+		r.call("lead session", unix.SYS_SETSID)
+	}
 }
 
 func raiseLoopback(r *request, plan fdPlan) {

@@ -30,6 +30,7 @@ type template struct {
 	mu      sync.Mutex // orders requests as their answers come
 	waiting []chan<- copyAnswer
 	ended   bool
+	starts  sync.WaitGroup // under way
 }
 
 type copyAnswer struct {
@@ -91,12 +92,18 @@ func (t *template) read() {
 		t.mu.Lock()
 		if err != nil || len(t.waiting) == 0 { // it ended, or speaks out of turn
 			t.ended = true
+			untold := len(t.waiting) > 0
 			for _, w := range t.waiting {
 				w <- copyAnswer{err: errTemplateGone}
 			}
 			t.waiting = nil
 			t.mu.Unlock()
 			t.Kill()
+			if untold {
+				<-t.Done()
+				t.starts.Wait() // the copies that are known have left the group then
+				endGroup(t.process.Pid)
+			}
 			return
 		}
 		w := t.waiting[0]
@@ -106,6 +113,17 @@ func (t *template) read() {
 			w <- copyAnswer{err: fmt.Errorf("copy: %w", unix.Errno(a.Errno))}
 		} else {
 			w <- copyAnswer{pid: int(a.PID)}
+		}
+	}
+}
+
+// endGroup ends and reaps the children of this process that are in a process group: copies that a template made and did not live
+// to tell of.
+func endGroup(group int) {
+	_ = unix.Kill(-group, unix.SIGKILL) // it fails where there are none
+	for {
+		if _, err := unix.Wait4(-group, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
 }
@@ -126,6 +144,14 @@ func (t *template) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instan
 			return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, m.Source)
 		}
 	}
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return nil, fmt.Errorf("start sandbox %s: %w", spec.Name, errTemplateGone)
+	}
+	t.starts.Add(1)
+	t.mu.Unlock()
+	defer t.starts.Done()
 	in, err := t.driver.begin(ctx, spec, false, t.copy)
 	if err != nil {
 		return nil, err
@@ -206,10 +232,12 @@ func (t *template) request(in *instance, message []byte, files []*os.File) error
 	if a.err != nil {
 		return a.err
 	}
-	if in.process, err = os.FindProcess(a.pid); err != nil {
-		return fmt.Errorf("find copy: %w", err)
+	if in.process, err = os.FindProcess(a.pid); err == nil {
+		in.pidfd, err = t.driver.openProcess(a.pid)
 	}
-	if in.pidfd, err = unix.PidfdOpen(a.pid, 0); err != nil {
+	if err != nil { // out of descriptors; nobody else would reap it
+		_ = unix.Kill(a.pid, unix.SIGKILL)
+		_, _ = unix.Wait4(a.pid, nil, 0, nil)
 		return fmt.Errorf("find copy: %w", err)
 	}
 	t.driver.sacrifice(a.pid)

@@ -106,6 +106,12 @@ func (in *instance) SetCPU(int) error  { return nil }
 // Attach implements sandbox.Instance: there is no view to show a folder in.
 func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
 
+// SetPatient implements sandbox.Instance; this level cannot.
+func (in *instance) SetPatient(bool) error { return nil }
+
+// Network implements sandbox.Instance.
+func (in *instance) Network() (*os.File, error) { return nil, errors.ErrUnsupported }
+
 // Freeze implements sandbox.Instance: a signal would stop one process group, and any process in it could undo it.
 func (in *instance) Freeze() error { return errors.ErrUnsupported }
 

@@ -43,6 +43,12 @@ func (in *instance) Exit() sandbox.Exit        { return in.exit }
 // Attach implements sandbox.Instance: what a runtime has started it does not let be changed.
 func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
 
+// SetPatient implements sandbox.Instance; this level cannot.
+func (in *instance) SetPatient(bool) error { return nil }
+
+// Network implements sandbox.Instance.
+func (in *instance) Network() (*os.File, error) { return nil, errors.ErrUnsupported }
+
 // Freeze implements sandbox.Instance.
 func (in *instance) Freeze() error { return errors.ErrUnsupported }
 

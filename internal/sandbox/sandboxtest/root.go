@@ -55,4 +55,16 @@ func testRoot(t *testing.T, d sandbox.Driver) {
 	says("ls / | tr '\\n' ' '", "bin dev etc home lib lib64 opt proc srv tmp top usr ")
 	says("cat /srv/secret /home/secret /tmp/secret /proc/secret 2>/dev/null; ls /dev/hidden /home/ /srv/ 2>/dev/null; echo end", "end\n")
 	says("for f in /etc/marker /etc/new /new /opt/new /opt/function/new /usr/new; do (echo x > $f) 2>/dev/null && echo wrote $f; done; echo kept > /tmp/new && cat /tmp/new; cat /proc/self/comm", "kept\ncat\n")
+
+	// A root whose folders on the way to the driver's places are links out.
+	outside := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o644))
+	for _, name := range []string{"opt", "dev"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(s.Root, name)))
+		require.NoError(t, os.Symlink(outside, filepath.Join(s.Root, name)))
+	}
+	says("cat /opt/function/code/data; ls /opt; ls /opt/secret /dev/secret 2>/dev/null; ls "+outside+" 2>/dev/null; echo end", "shown\nfunction\nend\n")
+	entries, err := os.ReadDir(outside)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing was laid outside")
 }

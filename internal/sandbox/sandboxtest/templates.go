@@ -75,7 +75,15 @@ else:
     os.execve(become["command"][0], become["command"], dict(e.split("=", 1) for e in become["env"]))
 `
 
-func templateSpec(t *testing.T) sandbox.Spec {
+func templateSpec(t *testing.T) sandbox.Spec { return templateOf(t, becoming) }
+
+// DyingTemplate is a template that dies when it has made a copy, before it tells of it.
+func DyingTemplate(t *testing.T) sandbox.Spec {
+	const before = "template.wait()"
+	return templateOf(t, strings.Replace(becoming, before, "class Die:\n    def pack(self, *_):\n        os.kill(os.getpid(), 9)\ntemplate.ANSWER = Die()\n"+before, 1))
+}
+
+func templateOf(t *testing.T, becoming string) sandbox.Spec {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, python.Language().Bootstrap))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "becoming.py"), []byte(becoming), 0o644))

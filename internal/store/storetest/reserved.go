@@ -42,4 +42,16 @@ func testReserved(t *testing.T, url string) {
 	set("a", 0)
 	require.Equal(t, []string{"p c"}, find("p"))
 	require.Empty(t, find("none"))
+
+	_, err := db.UpdateFunction(t.Context(), function("p", "b").Key(), faas.DefaultQuota, func(f *faas.Function) error {
+		f.Spec.Tactics = &faas.Tactics{Metrics: []faas.ReservedMetric{{Name: "m", Threshold: 50}}}
+		return nil
+	})
+	require.NoError(t, err)
+	_, err = db.UpdateFunction(t.Context(), function("p", "a").Key(), faas.DefaultQuota, func(f *faas.Function) error {
+		f.Spec.Snapshot = true
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"p a", "p b", "p c"}, find("p"), "policies and snapshots count, though they may keep nothing now")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 	"github.com/hanshu-faas/hanshu/internal/trigger"
 )
 
@@ -39,7 +40,7 @@ const (
 type Kind struct {
 	cfg      Config
 	lateness metrics.Histogram
-	zones    *zones
+	zones    *schedule.Zones
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -58,7 +59,7 @@ type Kind struct {
 type entry struct {
 	trigger  *faas.Trigger
 	data     data
-	schedule Schedule
+	schedule schedule.Schedule
 	next     time.Time
 	place    int             // in the heap; -1 outside
 	owed     []time.Time     // to be handed over, the oldest first
@@ -75,7 +76,7 @@ func New(cfg Config) *Kind {
 	}
 	k := &Kind{
 		cfg: cfg, entries: map[string]*entry{}, marks: map[string]time.Time{}, poke: make(chan struct{}, 1),
-		zones:    newZones(cfg.Zone),
+		zones:    schedule.NewZones(cfg.Zone),
 		lateness: cfg.Metrics.Histogram("hanshu_timer_lateness_seconds"),
 	}
 	k.work = sync.NewCond(&k.mu)
@@ -118,12 +119,12 @@ func (k *Kind) Put(t *faas.Trigger, _ map[string]string) error {
 	if err := trigger.Decode(t.Data, &d); err != nil {
 		return err
 	}
-	schedule, err := parse(d.ScheduleType, d.Schedule, t.Since, k.zones)
+	times, err := schedule.Parse(d.ScheduleType, d.Schedule, t.Since, k.zones)
 	if err != nil {
 		return err
 	}
 	k.Drop(t.ID)
-	e := &entry{trigger: t, data: d, schedule: schedule, place: -1, idle: make(chan struct{})}
+	e := &entry{trigger: t, data: d, schedule: times, place: -1, idle: make(chan struct{})}
 	e.gone, e.end = context.WithCancel(context.Background())
 	close(e.idle)
 	last := t.Since

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
+	"github.com/hanshu-faas/hanshu/internal/schedule"
 	"github.com/hanshu-faas/hanshu/internal/trigger"
 )
 
@@ -34,8 +35,8 @@ const (
 // fields are the rules of event data (FunctionGraph reference, section 4.1).
 var fields = []trigger.Field{
 	{Name: "name", Need: true, Min: 1, Max: 64},
-	{Name: "schedule_type", Need: true, OneOf: []string{"Rate", "Cron"}},
-	{Name: "schedule", Need: true, Min: 1, Max: maxCron},
+	{Name: "schedule_type", Need: true, OneOf: []string{schedule.Rate, schedule.Cron}},
+	{Name: "schedule", Need: true, Min: 1, Max: schedule.MaxText},
 	{Name: "user_event", Max: 2048},
 	{Name: "sync_execution", Type: trigger.Bool, Kept: "occurrences are always handed to the queue, so that none is lost"},
 }
@@ -60,8 +61,8 @@ func (k *Kind) Check(t *faas.Trigger, set map[string]any, secrets map[string]str
 	if err := trigger.Decode(checked.Plain, &d); err != nil {
 		return checked, err
 	}
-	schedule, err := parse(d.ScheduleType, d.Schedule, k.cfg.Now(), k.zones)
-	if err == nil && schedule.Next(k.cfg.Now()).IsZero() {
+	times, err := schedule.Parse(d.ScheduleType, d.Schedule, k.cfg.Now(), k.zones)
+	if err == nil && times.Next(k.cfg.Now()).IsZero() {
 		err = errors.New("it never happens")
 	}
 	if err != nil {
@@ -95,7 +96,7 @@ func (e *entry) job(at time.Time) (faas.Job, error) {
 }
 
 // owed gives the occurrences behind last that are to happen by now, and the next one.
-func owed(s Schedule, last, now time.Time, missed string) (due []time.Time, next time.Time) {
+func owed(s schedule.Schedule, last, now time.Time, missed string) (due []time.Time, next time.Time) {
 	next = s.Next(last)
 	early := now.Add(-grace)
 	if !next.IsZero() && next.Before(early) {
@@ -105,7 +106,7 @@ func owed(s Schedule, last, now time.Time, missed string) (due []time.Time, next
 				due = append(due, next)
 			}
 		case MissedOnce:
-			due = []time.Time{newest(s, next, early)}
+			due = []time.Time{schedule.Newest(s, next, early)}
 		}
 		if !next.IsZero() && next.Before(early) {
 			next = s.Next(early.Add(-time.Second))
@@ -115,21 +116,4 @@ func owed(s Schedule, last, now time.Time, missed string) (due []time.Time, next
 		due = append(due, next)
 	}
 	return due, next
-}
-
-// newest finds the last occurrence from first on that is before a time, without going through all of them.
-func newest(s Schedule, first, before time.Time) time.Time {
-	found := first
-	for back := time.Minute; ; back *= 8 {
-		from := before.Add(-back)
-		if from.Before(first) {
-			from = first
-		}
-		for at := s.Next(from); !at.IsZero() && at.Before(before); at = s.Next(at) {
-			found = at
-		}
-		if found != first || !from.After(first) {
-			return found
-		}
-	}
 }

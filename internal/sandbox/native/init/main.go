@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
+	"github.com/hanshu-faas/hanshu/internal/sandbox/native/tundev"
 )
 
 // root is where the new view is built before the process pivots into it.
@@ -47,6 +48,7 @@ func run() error {
 		{"join groups", joinGroups},
 		{"name host", nameHost},
 		{"raise loopback", raiseLoopback},
+		{"make network", makeNetwork},
 		{"build view", buildView},
 		{"enter view", enterView},
 		{"set limits", setLimits},
@@ -98,6 +100,19 @@ func raiseLoopback(s *initspec.Spec) error {
 	}
 	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+}
+
+// makeNetwork makes the sandbox's network device, while the host's file for it is still in view, and sends the other end out.
+func makeNetwork(s *initspec.Spec) error {
+	if len(s.Network) == 0 {
+		return nil
+	}
+	fd, err := tundev.Open(s.Network)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Sendmsg(initspec.FDControl, []byte{'n'}, unix.UnixRights(fd), nil, 0)
 }
 
 func buildView(s *initspec.Spec) error {

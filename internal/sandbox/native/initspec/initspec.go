@@ -3,6 +3,8 @@
 // It must not know what is built from the data, nor import anything but the standard library, since it is linked into the init, whose size is paid at each start.
 package initspec
 
+import "net/netip"
+
 // Descriptors that the init finds open, beside 0 (/dev/null), 1 and 2 (the output pipe).
 const (
 	FDControl = 3 // kept for the worker
@@ -32,6 +34,10 @@ type Spec struct {
 	// sandboxes of copies of itself, so it must be allowed namespaces, and it sees the host's /proc, since the kernel gives
 	// a new /proc only to those who see one.
 	Keep []int
+
+	// Network are the addresses of a network device that the init is to make and to send over the control socket, with a byte; none for
+	// no device.
+	Network []netip.Prefix
 
 	Landlock *Landlock // nil where the kernel has none, and for a template
 

@@ -101,11 +101,28 @@ func act(payload []byte, header http.Header) ([]byte, error) {
 		hold := bytes.Repeat([]byte{1}, e.N<<20)
 		runtime.KeepAlive(hold)
 		return json.Marshal(len(hold))
+	case "fetch":
+		return fetch(e.Text)
 	case "sleep":
 		time.Sleep(time.Duration(e.N) * time.Millisecond)
 		return []byte("null"), nil
 	}
 	return harm(e)
+}
+
+// fetch gives what a server answers, as JSON; on a connection of its own, as who is reached may differ from call to call.
+func fetch(url string) ([]byte, error) {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		return json.Marshal("failed: " + err.Error())
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(string(text))
 }
 
 // harm does what no function should.

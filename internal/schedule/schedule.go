@@ -1,4 +1,8 @@
-package timer
+// Package schedule reads cron expressions and fixed rates, and gives their occurrences: the grammar of FunctionGraph reference 4.1,
+// with time zones and the changes of their clocks.
+//
+// It must not know what happens at an occurrence.
+package schedule
 
 import (
 	"fmt"
@@ -20,10 +24,19 @@ type Schedule interface {
 	Zone() *time.Location
 }
 
-// parse reads the two forms of FunctionGraph reference 4.1. since is what fixed rates count from. zones knows the zone of
-// those that name none.
-func parse(kind, text string, since time.Time, zones *zones) (Schedule, error) {
-	if kind == "Rate" {
+// The two forms of a schedule.
+const (
+	Rate = "Rate"
+	Cron = "Cron"
+)
+
+// MaxText bounds an expression, in bytes.
+const MaxText = 256
+
+// Parse reads the two forms of FunctionGraph reference 4.1. since is what fixed rates count from. zones knows the zone of
+// those that name none. Its errors are plain sentences.
+func Parse(kind, text string, since time.Time, zones *Zones) (Schedule, error) {
+	if kind == Rate {
 		every, err := parseRate(text)
 		return fixedRate{every, since, zones.usual}, err
 	}
@@ -65,14 +78,11 @@ func (f fixedRate) Next(after time.Time) time.Time {
 	return f.since.Add((after.Sub(f.since)/f.every + 1) * f.every)
 }
 
-// maxCron bounds an expression.
-const maxCron = 256
-
 // parseCron reads seconds, minutes, hours, day of month, month and perhaps day of week, or "@every" with a duration, with
 // "CRON_TZ=<zone> " before it or not.
-func parseCron(text string, since time.Time, zones *zones) (Schedule, error) {
-	if len(text) > maxCron {
-		return nil, fmt.Errorf("a cron expression has at most %d characters", maxCron)
+func parseCron(text string, since time.Time, zones *Zones) (Schedule, error) {
+	if len(text) > MaxText {
+		return nil, fmt.Errorf("a cron expression has at most %d characters", MaxText)
 	}
 	zone, text, err := zones.cut(strings.TrimSpace(text))
 	if err != nil {
@@ -105,19 +115,20 @@ func parseCron(text string, since time.Time, zones *zones) (Schedule, error) {
 	return s, nil
 }
 
-// zones finds time zones, and keeps one copy of each.
-type zones struct {
+// Zones finds time zones, and keeps one copy of each. Safe for concurrent use.
+type Zones struct {
 	usual *time.Location // of an expression that names none
 	mu    sync.Mutex
 	known map[string]*time.Location
 }
 
-func newZones(usual *time.Location) *zones {
-	return &zones{usual: usual, known: map[string]*time.Location{}}
+// NewZones makes one; usual is the zone of expressions that name none.
+func NewZones(usual *time.Location) *Zones {
+	return &Zones{usual: usual, known: map[string]*time.Location{}}
 }
 
 // cut takes the zone off an expression.
-func (z *zones) cut(text string) (*time.Location, string, error) {
+func (z *Zones) cut(text string) (*time.Location, string, error) {
 	name, ok := strings.CutPrefix(text, "CRON_TZ=")
 	if !ok {
 		if name, ok = strings.CutPrefix(text, "TZ="); !ok {
@@ -129,7 +140,7 @@ func (z *zones) cut(text string) (*time.Location, string, error) {
 	return zone, strings.TrimSpace(rest), err
 }
 
-func (z *zones) find(name string) (*time.Location, error) {
+func (z *Zones) find(name string) (*time.Location, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if zone := z.known[name]; zone != nil {
@@ -225,4 +236,21 @@ func (s elapsing) atChange(at time.Time) time.Time {
 		return at.In(s.zone)
 	}
 	return time.Time{}
+}
+
+// Newest finds the last occurrence from first on that is before a time, without going through all of them.
+func Newest(s Schedule, first, before time.Time) time.Time {
+	found := first
+	for back := time.Minute; ; back *= 8 {
+		from := before.Add(-back)
+		if from.Before(first) {
+			from = first
+		}
+		for at := s.Next(from); !at.IsZero() && at.Before(before); at = s.Next(at) {
+			found = at
+		}
+		if found != first || !from.After(first) {
+			return found
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package timer
+package schedule
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ func occurrences(t *testing.T, text, from string, n int) []string {
 	t.Helper()
 	at, err := time.Parse("2006-01-02 15:04", from)
 	require.NoError(t, err)
-	s, err := parse("Cron", text, at, newZones(time.UTC))
+	s, err := Parse("Cron", text, at, NewZones(time.UTC))
 	require.NoError(t, err)
 	var list []string
 	for range n {
@@ -55,7 +55,7 @@ func TestClockChanges(t *testing.T) {
 // TestEveryMinute compares an every-minute schedule with the minutes there are, on the days around all changes of a year.
 func TestEveryMinute(t *testing.T) {
 	for _, zone := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe"} {
-		s, err := parse("Cron", "CRON_TZ="+zone+" 0 * * * * *", time.Time{}, newZones(time.UTC))
+		s, err := Parse("Cron", "CRON_TZ="+zone+" 0 * * * * *", time.Time{}, NewZones(time.UTC))
 		require.NoError(t, err)
 		for _, day := range []string{"2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01"} {
 			at, err := time.Parse(time.DateOnly, day)
@@ -81,7 +81,7 @@ func TestFixedRates(t *testing.T) {
 		{"Rate", "1m", time.Minute}, {"Rate", "60m", time.Hour}, {"Rate", "24h", 24 * time.Hour}, {"Rate", "30d", 720 * time.Hour},
 		{"Cron", "@every 30m", 30 * time.Minute}, {"Cron", "@every 1.5h", 90 * time.Minute}, {"Cron", "CRON_TZ=Asia/Tokyo @every 2h30m", 150 * time.Minute},
 	} {
-		s, err := parse(c.kind, c.text, since, newZones(time.UTC))
+		s, err := Parse(c.kind, c.text, since, NewZones(time.UTC))
 		require.NoError(t, err, c.text)
 		for _, after := range []time.Duration{-time.Hour, 0, time.Second, c.every - time.Millisecond} {
 			require.Equal(t, since.Add(c.every), s.Next(since.Add(after)), "%s behind %v", c.text, after)
@@ -98,49 +98,7 @@ func TestSchedulesThatAreRefused(t *testing.T) {
 		{"Cron", "CRON_TZ=../etc/passwd 0 0 0 * * *"}, {"Cron", "CRON_TZ=Local 0 0 0 * * *"}, {"Cron", "@every 10ms"}, {"Cron", "@every"}, {"Cron", "@reboot"},
 		{"Cron", "CRON_TZ=UTC CRON_TZ=UTC 0 0 0 * * *"},
 	} {
-		_, err := parse(c.kind, c.text, time.Time{}, newZones(time.UTC))
+		_, err := Parse(c.kind, c.text, time.Time{}, NewZones(time.UTC))
 		require.Error(t, err, "%s %q", c.kind, c.text)
 	}
-}
-
-func TestOwed(t *testing.T) {
-	since := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	s, err := parse("Rate", "10m", since, newZones(time.UTC))
-	require.NoError(t, err)
-	at := func(minutes int) time.Time { return since.Add(time.Duration(minutes) * time.Minute) }
-	for _, c := range []struct {
-		name, missed string
-		now          time.Time
-		due          []time.Time
-		next         time.Time
-	}{
-		{"nothing yet", MissedOnce, at(9), nil, at(10)},
-		{"on time", MissedOnce, at(10), []time.Time{at(10)}, at(20)},
-		{"a little late", MissedSkip, at(10).Add(grace), []time.Time{at(10)}, at(20)},
-		{"missed and skipped", MissedSkip, at(45), nil, at(50)},
-		{"missed but for the last", MissedSkip, at(40), []time.Time{at(40)}, at(50)},
-		{"the newest happens", MissedOnce, at(45), []time.Time{at(40)}, at(50)},
-		{"the newest and the one of now", MissedOnce, at(50), []time.Time{at(40), at(50)}, at(60)},
-		{"all happen", MissedAll, at(45), []time.Time{at(10), at(20), at(30), at(40)}, at(50)},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			due, next := owed(s, since, c.now, c.missed)
-			require.Equal(t, c.due, due)
-			require.Equal(t, c.next, next)
-		})
-	}
-	due, next := owed(s, since, since.Add(365*24*time.Hour), MissedAll)
-	require.Len(t, due, maxMissed+1, "bounded, and the one of now")
-	require.Equal(t, since.Add(365*24*time.Hour+10*time.Minute), next)
-}
-
-// A schedule of every second that nobody served for ten years costs no more than another.
-func TestOwedIsQuick(t *testing.T) {
-	s, err := parse("Cron", "* * * * * *", time.Time{}, newZones(time.UTC))
-	require.NoError(t, err)
-	since := time.Date(2016, 1, 1, 0, 0, 0, 0, time.UTC)
-	now := since.AddDate(10, 0, 0)
-	due, next := owed(s, since, now, MissedOnce)
-	require.Len(t, due, 62)
-	require.Equal(t, now.Add(time.Second), next)
 }
