@@ -32,6 +32,7 @@ type options struct {
 	functions int
 	json      string
 	fresh     bool // fresh functions only
+	sessions  int  // of gateways
 }
 
 // bench is one run.
@@ -51,6 +52,7 @@ type bench struct {
 
 	executables *executables // nil before they are measured
 	web         *web         // alike
+	fleet       *fleet       // alike
 	control     *controlled  // nil but with -only control: it takes minutes
 
 	ready, called, loaded memory // of the server
@@ -72,11 +74,12 @@ const (
 	partTimers = "timers"
 	partJobs   = "jobs"
 	partFlows  = "flows"
+	partEdge   = "edge"
 	// partControl is no part of a whole run: it takes minutes.
 	partControl = "control"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partFlows, partControl}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partFlows, partControl}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -114,6 +117,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureJobs(ctx)
 	case partFlows:
 		return b, b.measureFlows(ctx)
+	case partEdge:
+		return b, b.measureFleet(ctx)
 	case partControl:
 		return b, b.measureControl(ctx, dir)
 	}
@@ -173,7 +178,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFlows} {
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFleet, b.measureFlows} {
 		if err := measure(ctx); err != nil {
 			return nil, err
 		}

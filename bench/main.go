@@ -81,6 +81,7 @@ func parseFlags(args []string) (options, error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "`number` of rounds; ratios are medians over them")
 	flags.IntVar(&o.cold, "cold", 30, "`number` of functions that are called for the first time")
 	flags.Int64Var(&o.queued, "queued", 200_000, "`number` of jobs that wait when the server is weighed")
+	flags.IntVar(&o.sessions, "sessions", defaultSessions, "`number` of sessions of gateways")
 	flags.IntVar(&o.functions, "functions", 100_000, "`number` of functions among which operations on them are measured, with -only control")
 	flags.StringVar(&o.only, "only", "", "measure this `part` alone: "+strings.Join(parts, ", "))
 	flags.StringVar(&o.binary, "bin", "bin/hanshu", "the `program` that is measured")
@@ -92,8 +93,8 @@ func parseFlags(args []string) (options, error) {
 	if o.only != "" && !slices.Contains(parts, o.only) {
 		return o, fmt.Errorf("-only can be %s", strings.Join(parts, ", "))
 	}
-	if o.run <= 0 || o.warm < 0 || o.rounds < 1 || o.cold < 1 || o.functions < 1000 || flags.NArg() > 0 {
-		return o, errors.New("-d, -rounds and -cold must be positive, -functions at least 1000, -warm not negative, and there are no arguments")
+	if o.run <= 0 || o.warm < 0 || o.rounds < 1 || o.cold < 1 || o.functions < 1000 || o.sessions < 1 || flags.NArg() > 0 {
+		return o, errors.New("-d, -rounds, -cold and -sessions must be positive, -functions at least 1000, -warm not negative, and there are no arguments")
 	}
 	return o, nil
 }

@@ -82,6 +82,7 @@ func aims() map[string]aim {
 		all[lineJobs(f.name)] = aim{bound: 20}
 	}
 	maps.Copy(all, forkAims())
+	maps.Copy(all, fleetAims())
 	maps.Copy(all, controlAims())
 	return all
 }

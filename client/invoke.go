@@ -10,7 +10,8 @@ import (
 
 // InvokeOptions are what a call may ask for. The zero InvokeOptions ask for nothing.
 type InvokeOptions struct {
-	MemoryMB int // instance size of this call; 0 for the function's own
+	MemoryMB int        // instance size of this call; 0 for the function's own
+	Gateway  GatewayRef // where it runs; "" for the server
 }
 
 // InvokeResult is how a call ended that reached its function (FunctionGraph reference, section 3.1).
@@ -59,6 +60,9 @@ func (c *Client) Invoke(ctx context.Context, urn string, event []byte, o InvokeO
 	header := http.Header{"X-Cff-Log-Type": {"tail"}, "X-Cff-Request-Version": {"v0"}}
 	if o.MemoryMB != 0 {
 		header.Set("X-Cff-Instance-Memory", strconv.Itoa(o.MemoryMB))
+	}
+	if o.Gateway != "" {
+		header.Set("X-Hanshu-Gateway", string(o.Gateway))
 	}
 	a, err := c.send(ctx, request{method: http.MethodPost, path: c.functionPath(urn, "/invocations"), header: header, body: event})
 	if err != nil {

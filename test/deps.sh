@@ -42,6 +42,8 @@ if [ "$what" = test ]; then
     have runc || [ -x /usr/sbin/runc ] || missing+=(runc)
     have crun || missing+=(crun)
     have mosquitto || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+    have ip || missing+=(iproute2)
+    have mosquitto_pub || missing+=(mosquitto-clients)
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
     have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 fi

@@ -22,6 +22,7 @@ type invokeOptions struct {
 	version string
 	memory  int
 	async   bool
+	gateway string
 }
 
 func newInvokeCommand(c *cli) *cobra.Command {
@@ -45,6 +46,7 @@ the call on its disk, and prints the request id.` +
 	cmd.Flags().StringVarP(&o.data, "data", "d", "{}", "event as JSON; @FILE takes it from a file, @- from standard input")
 	cmd.Flags().StringVar(&o.version, "version", "", "version of the function, or an alias as !NAME")
 	cmd.Flags().IntVar(&o.memory, "memory", 0, "instance size for this call in MB, where the function allows it")
+	cmd.Flags().StringVar(&o.gateway, "gateway", "", "serial number of the gateway that shall run it, or PRODUCT/SERIAL")
 	cmd.Flags().BoolVar(&o.async, "async", false, "do not wait for the call; events of at most 256 KB")
 	return cmd
 }
@@ -68,10 +70,13 @@ func runInvoke(ctx context.Context, c *cli, name string, o invokeOptions) error 
 	if err != nil {
 		return err
 	}
+	if o.async && o.gateway != "" {
+		return usagef("--gateway waits for the answer; leave out --async")
+	}
 	if o.async {
 		return c.invokeAsync(ctx, server, server.URN(r), event, o)
 	}
-	result, err := server.Invoke(ctx, server.URN(r), event, client.InvokeOptions{MemoryMB: o.memory})
+	result, err := server.Invoke(ctx, server.URN(r), event, client.InvokeOptions{MemoryMB: o.memory, Gateway: client.GatewayRef(o.gateway)})
 	if err != nil {
 		return err
 	}

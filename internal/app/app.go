@@ -18,6 +18,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/api/iam"
 	"github.com/hanshu-faas/hanshu/internal/api/minapp"
+	"github.com/hanshu-faas/hanshu/internal/api/uiot"
 	"github.com/hanshu-faas/hanshu/internal/audit"
 	"github.com/hanshu-faas/hanshu/internal/auth"
 	"github.com/hanshu-faas/hanshu/internal/blob"
@@ -76,6 +77,7 @@ type Server struct {
 	mux      *httpkit.Mux
 	listener net.Listener
 	gateway  net.Listener // of the data plane; nil where it shares the API's
+	mqtt     net.Listener // of gateways; nil for none
 	handler  http.Handler // of the API's listener
 	failed   <-chan error // gets why the listener ended by itself
 	services []lifecycle.Named
@@ -107,6 +109,12 @@ func (s *Server) build(ctx context.Context) error {
 			return fmt.Errorf("%w; choose another address with --gateway-listen", err)
 		}
 		s.closers = append(s.closers, func() error { return ignoreClosed(s.gateway.Close()) })
+	}
+	if s.cfg.MQTT.Listen != "" {
+		if s.mqtt, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.MQTT.Listen); err != nil {
+			return fmt.Errorf("%w; choose another address with --mqtt-listen", err)
+		}
+		s.closers = append(s.closers, func() error { return ignoreClosed(s.mqtt.Close()) })
 	}
 	db, err := store.Open(ctx, store.Config{URL: databaseURL(s.cfg)})
 	if err != nil {
@@ -188,8 +196,12 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
 		Log: s.log, Metrics: counters,
 	})
+	afar, err := s.newGateways(db, blobs, sealer, functions, counters)
+	if err != nil {
+		return err
+	}
 	ledger := invoke.NewLedger(db, s.log, counters)
-	invoker := invoke.New(invoke.Config{Functions: db, Runner: instances, Records: records, Ledger: ledger, Plans: minapp.Plans(), QueueWait: s.cfg.QueueWait, Metrics: counters})
+	invoker := invoke.New(invoke.Config{Functions: db, Runner: placedRunner{instances, afar}, Records: records, Ledger: ledger, Plans: minapp.Plans(), QueueWait: s.cfg.QueueWait, Metrics: counters})
 	async := control.NewAsyncConfigs(control.AsyncConfigsConfig{Store: db, Functions: functions, Buckets: fetcher, Sealer: sealer})
 	jobs := queue.New(queue.Config{
 		Store: db, Invoker: jobInvoker{invoker}, Policies: policies{jobPolicies{async, db}, invoker}, Deliverer: deliverer{fetcher, async},
@@ -208,7 +220,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs}, instances
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs, afar.service}, instances
 	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
@@ -218,7 +230,9 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
-		admin.New(withPeople(withDependencies(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets, walls), records, invoker, jobs, db, async), dependencies), identities, trail)),
+		uiot.New(uiot.Config{Functions: functions, Placed: afar.placed, Gateways: afar.service, Packages: blobs, Access: identities, Logins: identities,
+			Links: afar.links, Domain: auth.OwnerDomain, Runtime: newestPython(catalogue)}).Face(),
+		admin.New(withPeople(withDependencies(s.withGateways(s.withRuns(s.adminConfig(identities, catalogue, counters, triggers.Buckets, walls), records, invoker, jobs, db, async), afar), dependencies), identities, trail)),
 	)
 	if err != nil {
 		return err
@@ -241,7 +255,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if db.Shared() {
 		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, instances, s.log)})
 	}
-	s.services = append(s.services, triggers.Services...)
+	s.services = append(append(s.services, triggers.Services...), afar.services()...)
 	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})
 	if routes != nil {
 		back := newListener(routes, s.gateway, s.log)

@@ -38,6 +38,12 @@ func (s *Server) withRuns(c admin.Config, records *record.Store, invoker *invoke
 	return c
 }
 
+// withGateways adds to the admin face what it shows of gateways.
+func (s *Server) withGateways(c admin.Config, g *gateways) admin.Config {
+	c.Placed, c.Gateways = g.placed, g
+	return c
+}
+
 // jobInvoker runs jobs as calls.
 type jobInvoker struct{ invoker *invoke.Invoker }
 

@@ -46,6 +46,9 @@ func newestNode(catalogue *lang.Catalogue) func() string {
 
 // notFound answers what no route takes in the words of the dialect that the path is nearest to.
 func notFound(w http.ResponseWriter, r *http.Request, status int) {
+	if edgeNotFound(w, r, status) {
+		return
+	}
 	for _, prefix := range minapp.Prefixes() {
 		if strings.HasPrefix(r.URL.Path, prefix) {
 			minapp.NotFound(w, r, status)

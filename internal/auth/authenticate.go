@@ -55,6 +55,9 @@ func (a *Auth) identify(r *http.Request, body func() ([]byte, error)) (faas.Prin
 	if kind, text, ok := grantIn(r); ok {
 		return a.byGrant(r.Context(), kind, text)
 	}
+	if text, ok := webTokenIn(r); ok {
+		return a.byWebToken(r.Context(), text)
+	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		return a.bySignature(r, body, header)
 	}

@@ -2,7 +2,9 @@ package auth
 
 import (
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +16,10 @@ import (
 )
 
 // Sealer seals secrets with the server's key: XChaCha20-Poly1305, the label as associated data.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead cipher.AEAD
+	key  []byte
+}
 
 // sealVersion is the first byte of all that is sealed.
 const sealVersion = 1
@@ -39,7 +44,7 @@ func NewSealer(keyFile string, mayCreate bool) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", keyFile, err)
 	}
-	return &Sealer{aead}, nil
+	return &Sealer{aead, key}, nil
 }
 
 func readKey(keyFile string) ([]byte, error) {
@@ -93,6 +98,11 @@ func createKey(keyFile string) ([]byte, error) {
 		return nil, fmt.Errorf("sync the key file: %w", err)
 	}
 	return key, nil
+}
+
+// Derive gives a key of 32 bytes for a purpose, always the same. It tells nothing of the server's key or of other purposes.
+func (s *Sealer) Derive(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, s.key, nil, "hanshu "+purpose, 32)
 }
 
 // Seal gives plain sealed for a label: version, nonce, ciphertext.

@@ -34,6 +34,8 @@ type Config struct {
 	TimerZone     string // of cron expressions that name none
 	TimerMissed   string // MissedSkip, MissedOnce or MissedAll
 
+	MQTT MQTT
+
 	Sandbox       string        // SandboxAuto, SandboxNative, SandboxOCI or SandboxNone
 	OCIRuntime    string        // of SandboxOCI: the absolute path of runsc, runc, crun or another
 	Egress        string        // of functions whose project has set nothing: none, open or a list
@@ -133,7 +135,7 @@ func (c *Config) Validate() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
-	all = append(all, c.checkListen(), c.checkDB(), c.checkGateway())
+	all = append(all, c.checkListen(), c.checkDB(), c.checkGateway(), c.MQTT.check())
 	_, zoneErr := time.LoadLocation(c.TimerZone)
 	check(c.TimerZone != "" && zoneErr == nil, "--timer-zone: %q must be a zone like Europe/Berlin or UTC", c.TimerZone)
 	check(slices.Contains([]string{MissedSkip, MissedOnce, MissedAll}, c.TimerMissed), "--timer-missed: %q must be skip, once or all", c.TimerMissed)

@@ -131,12 +131,14 @@ func TestFromEnv(t *testing.T) {
 		"HANSHU_FREEZE_AFTER", "2s", "HANSHU_QUEUE_WAIT", "3s", "HANSHU_QUEUE_LENGTH", "4",
 		"HANSHU_ALLOW_PRIVATE_CODE_URLS", "10.0.0.0/8, git.corp,", "HANSHU_S3_ENDPOINT", "http://s3", "HANSHU_S3_REGION", "z",
 		"HANSHU_S3_ACCESS_KEY", "a", "HANSHU_S3_SECRET_KEY", "b", "HANSHU_S3_PATH_STYLE", "1", "HANSHU_S3_BUCKETS", "c", "HANSHU_LOG_LEVEL", "debug",
-		"HANSHU_LOG_FORMAT", "json", "HANSHU_RECORD_AGE", "24h", "HANSHU_RECORD_BYTES", "5", "HANSHU_RECORD_EVENTS", "6", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9", "HANSHU_REGISTRY_AUTH", "/auth"))
+		"HANSHU_LOG_FORMAT", "json", "HANSHU_RECORD_AGE", "24h", "HANSHU_RECORD_BYTES", "5", "HANSHU_RECORD_EVENTS", "6", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9", "HANSHU_REGISTRY_AUTH", "/auth",
+		"HANSHU_MQTT_LISTEN", ":1883", "HANSHU_MQTT_BROKER", "mqtt://b", "HANSHU_MQTT_URL", "mqtt://u", "HANSHU_MQTT_CERT", "/c", "HANSHU_MQTT_KEY", "/k"))
 	require.NoError(t, err)
 	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r",
 		GatewayListen: ":81", GatewayURL: "http://g", TimerZone: "UTC", TimerMissed: "all", Sandbox: "none", OCIRuntime: "/o", Egress: "open", EgressFixed: true, EgressPrivate: []string{"10.0.0.0/8"}, MaxInstances: 7, Prepared: 5,
 		IdleTimeout: 5 * time.Minute, FreezeAfter: 2 * time.Second, QueueWait: 3 * time.Second, QueueLength: 4, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
-		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", RecordAge: 24 * time.Hour, RecordBytes: 5, RecordEvents: 6, QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin", RegistryAuth: "/auth"}
+		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", RecordAge: 24 * time.Hour, RecordBytes: 5, RecordEvents: 6, QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin", RegistryAuth: "/auth",
+		MQTT: MQTT{":1883", "mqtt://b", "mqtt://u", "/c", "/k"}}
 	require.Equal(t, want, c)
 	for i := range reflect.TypeFor[Config]().NumField() {
 		require.False(t, reflect.ValueOf(c).Field(i).IsZero(), "%s has no variable", reflect.TypeFor[Config]().Field(i).Name)

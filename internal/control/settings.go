@@ -24,6 +24,7 @@ type Settings struct {
 	Runtime     *string
 	Handler     *string
 	Contract    *string
+	Config      *string // JSON object; "" for {}
 	TimeoutSec  *int
 	MemoryMB    *int
 	TmpMB       *int
@@ -79,6 +80,7 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.Runtime, set.Runtime)
 	assign(&spec.Handler, set.Handler)
 	assign(&spec.Contract, set.Contract)
+	assign(&spec.Config, set.Config)
 	assign(&f.Title, set.Title)
 	assign(&f.ModifiedBy, set.ModifiedBy)
 	assign(&spec.MemoryMB, set.MemoryMB)

@@ -34,7 +34,7 @@ type Spec struct {
 	Description string
 	Runtime     string // as the owner wrote it, e.g. "Python3.9"
 	Handler     string
-	Contract    string        // how the handler is called: ContractContext or ContractCallback
+	Contract    string        // how the handler is called: ContractContext, ContractCallback or ContractEdge
 	Timeout     time.Duration // whole seconds
 	MemoryMB    int
 	TmpMB       int // size of /tmp; 512 or 10240
@@ -70,6 +70,7 @@ type Spec struct {
 	NoPublicNetwork bool
 	Dependencies    []string // ids of dependency versions, in order
 	Image           *Image   // of RuntimeImage, and nil of every other
+	Config          string   // JSON object that the function reads as its configuration where its Contract has one; "" for {}
 	// Carried holds fields of a dialect that have no effect on this platform: name -> JSON text. They are stored and
 	// given back as they came; docs/COMPATIBILITY.md lists them.
 	Carried map[string]string
@@ -90,6 +91,9 @@ const (
 	// ContractCallback is main(event, callback): event is an envelope with the caller's data in it, and the answer goes out
 	// once nothing is left to do (minapp reference 4).
 	ContractCallback = "callback"
+	// ContractEdge is handler(event, context) of functions for gateways: both are plain dicts, and context["sdk"] leads to the
+	// gateway, or, where the function runs on a server, says that there is none (edge reference 1.4).
+	ContractEdge = "edge"
 )
 
 // DisplayName is the Title, or the Name of a function without one.

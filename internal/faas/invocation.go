@@ -16,6 +16,8 @@ type Invocation struct {
 	Alias string
 	// Timeout, when not 0, bounds the run of this call beside Spec.Timeout; QueueWait likewise bounds the wait for an instance.
 	Timeout, QueueWait time.Duration
+	// Gateway, when not zero, is where the call runs instead of on this server. Product may be "" where SN tells which.
+	Gateway GatewayID
 	// Async tells that nobody waits for the result.
 	Async bool
 	// Depth counts the calls above this one that functions made of each other.

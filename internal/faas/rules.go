@@ -93,8 +93,8 @@ func (s *Spec) Check() error {
 		return Errorf(CodeInvalid, "count", "count %d must be 0 to %d", s.AliasReserve.Count, MaxInstancesLimit)
 	case s.StopTimeout > MaxStopTimeout || s.StopHandler != "" && s.StopTimeout < time.Second:
 		return Errorf(CodeInvalid, "pre_stop_timeout", "pre_stop_timeout %d must be 1 to %d seconds when pre_stop_handler is set", s.StopTimeout/time.Second, MaxStopTimeout/time.Second)
-	case s.Contract != ContractContext && s.Contract != ContractCallback:
-		return Errorf(CodeInvalid, "contract", "contract %.20q must be empty or callback", s.Contract)
+	case s.Contract != ContractContext && s.Contract != ContractCallback && s.Contract != ContractEdge:
+		return Errorf(CodeInvalid, "contract", "contract %.20q must be empty, callback or edge", s.Contract)
 	case s.Contract == ContractCallback && s.RequestsPer > 1:
 		return Errorf(CodeInvalid, "concurrent_num", "concurrent_num must be 1 for a function that answers by a callback")
 	case CheckIsolation(s.Isolation) != nil:

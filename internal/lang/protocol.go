@@ -27,7 +27,7 @@ import (
 // byte, 1 when all is well) under the same sequence number. FrameStop comes last: the worker calls the pre-stop handler, answers
 // FrameStopped, or FrameFailed under the same number, and is ended.
 //
-// While a call of faas.ContractCallback runs, the worker may ask the platform: FrameAsk under the number of the call, answered
+// While a call of faas.ContractCallback or faas.ContractEdge runs, the worker may ask the platform: FrameAsk under the number of the call, answered
 // in any order by FrameTold, as long as the call is not answered itself. Body is a Question, and an Answer.
 //
 // A worker may end at any time, and does so by itself: after FailLast, when the function asked for it (sys.exit) or left an
@@ -90,7 +90,7 @@ type CallExtra struct {
 	WorkflowRunID   string `json:"workflow_run_id,omitempty"`
 	WorkflowStateID string `json:"workflow_state_id,omitempty"`
 	WorkflowAttempt int    `json:"workflow_attempt,omitempty"` // at the state, from 1
-	// For faas.ContractCallback: where the call comes from, how long it may run, and what its origin says of it.
+	// For faas.ContractCallback and faas.ContractEdge: where the call comes from, how long it may run, and what its origin says of it.
 	Source  string `json:"source,omitempty"`
 	LimitMS int64  `json:"limit_ms,omitempty"`
 	Origin  string `json:"origin,omitempty"` // a JSON object as text
@@ -111,7 +111,7 @@ type Load struct {
 	CodeRoot    string            `json:"code_root"`
 	Region      string            `json:"region"`
 	Handler     string            `json:"handler"`
-	Contract    string            `json:"contract,omitempty"` // faas.ContractCallback, or "" for handler(event, context)
+	Contract    string            `json:"contract,omitempty"` // faas.ContractCallback, faas.ContractEdge, or "" for handler(event, context)
 	InitHandler string            `json:"init_handler,omitempty"`
 	StopHandler string            `json:"stop_handler,omitempty"`
 	BeatHandler string            `json:"beat_handler,omitempty"`
@@ -138,14 +138,18 @@ type Load struct {
 	// Command is what a container image runs, in WorkingDir of its root; nil for every other function.
 	Command    []string `json:"command,omitempty"`
 	WorkingDir string   `json:"working_dir,omitempty"`
+	// Place tells a function of faas.ContractEdge where it is: a JSON object of product_sn, device_sn and config; nil for others.
+	Place json.RawMessage `json:"place,omitempty"`
 	// AuthInHeader has events that reach a function which serves HTTP carry its credentials, see faas.CredentialHeader.
 	AuthInHeader bool `json:"auth_in_header,omitempty"`
 	// Credentials of the function's agency; empty without one. They end, and are replaced by those of a CallExtra before.
 	Credentials
 }
 
-// Question is what a worker asks of the platform: to call another function of the same owner.
+// Question is what a worker asks of the platform: to call another function of the same owner or, of faas.ContractEdge, what
+// Ask says of Data.
 type Question struct {
+	Ask    string          `json:"ask,omitempty"`
 	Invoke string          `json:"invoke"` // what people call the function
 	Data   json.RawMessage `json:"data"`
 	Sync   bool            `json:"sync"`

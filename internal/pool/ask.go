@@ -24,7 +24,7 @@ func (in *instance) extraOf(f *faas.Function, c faas.Invocation) lang.CallExtra 
 	if c.Flow != nil {
 		extra.WorkflowID, extra.WorkflowRunID, extra.WorkflowStateID, extra.WorkflowAttempt = c.Flow.Workflow, c.Flow.Run, c.Flow.State, c.Flow.Attempt
 	}
-	if f.Spec.Contract == faas.ContractCallback {
+	if f.Spec.Contract != faas.ContractContext {
 		extra.Source, extra.LimitMS, extra.Origin = c.Source, c.RunLimit(&f.Spec).Milliseconds(), c.Origin
 	}
 	return extra
@@ -43,7 +43,7 @@ func (in *instance) await(f *faas.Function, c faas.Invocation, deadline time.Tim
 	defer in.setAsking(0)
 	var open atomic.Int32
 	for ; err == nil && frame.Type == lang.FrameAsk; frame, err = lang.ReadFrame(in.reader, nil, maxFrame) {
-		if in.pool.cfg.Peer == nil || f.Spec.Contract != faas.ContractCallback || frame.Seq != in.seq || len(frame.Meta) != 4 {
+		if !in.mayAsk(f) || frame.Seq != in.seq || len(frame.Meta) != 4 {
 			return frame, nil // out of turn, as the caller will say
 		}
 		if open.Add(1) > maxQuestions {
@@ -58,6 +58,12 @@ func (in *instance) await(f *faas.Function, c faas.Invocation, deadline time.Tim
 		})
 	}
 	return frame, err
+}
+
+// mayAsk tells whether somebody answers the questions of a function: those of gateways are for gateways.
+func (in *instance) mayAsk(f *faas.Function) bool {
+	cfg := &in.pool.cfg
+	return cfg.Peer != nil && (f.Spec.Contract == faas.ContractCallback || f.Spec.Contract == faas.ContractEdge && cfg.Place != nil)
 }
 
 func (in *instance) question(ctx context.Context, f *faas.Function, c faas.Invocation, body []byte) lang.Answer {

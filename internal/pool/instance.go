@@ -260,6 +260,9 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	if in.image != nil {
 		loadImage(&load, f.Spec.Image, *in.image)
 	}
+	if g.pool.cfg.Place != nil {
+		load.Place = g.pool.cfg.Place(f)
+	}
 	in.notice = g.notice()
 	load.Credentials, load.AuthInHeader = in.firstCredentials(f), f.Spec.AuthInHeader
 	_, err = in.conn.Write(lang.AppendLoad(nil, load))

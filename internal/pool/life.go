@@ -209,7 +209,7 @@ func (p *Pool) lookAfter(now time.Time) {
 	p.mu.RUnlock()
 	p.adjustAll(groups, now)
 	for _, g := range groups {
-		g.retireIdle(now.Add(-p.cfg.IdleTimeout))
+		g.retireIdle(now.Add(-p.idleAfter(g.function)))
 		g.refill(now)
 		if g.beatHandler() != "" {
 			g.beat(now)
@@ -302,4 +302,14 @@ func (g *group) putBack(in *instance, since time.Time) {
 		in.idleSince = since
 		slices.SortStableFunc(g.idle, func(a, b *instance) int { return a.idleSince.Compare(b.idleSince) })
 	}
+}
+
+// idleAfter is how long an instance of a function may idle.
+func (p *Pool) idleAfter(f *faas.Function) time.Duration {
+	if p.cfg.IdleAfter != nil {
+		if d := p.cfg.IdleAfter(f); d > 0 {
+			return d
+		}
+	}
+	return p.cfg.IdleTimeout
 }

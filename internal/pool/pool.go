@@ -7,6 +7,7 @@ package pool
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -63,6 +64,8 @@ type Config struct {
 	Prepared     int           // workers that wait for a function, of one interpreter, at most; 64, negative for none
 	MaxQueue     int           // calls waiting for one function; 10,000
 	IdleTimeout  time.Duration // after which an instance without calls is retired; 60 s
+	// IdleAfter is the IdleTimeout of one function; 0 for that of all. It may be nil.
+	IdleAfter    func(f *faas.Function) time.Duration
 	FreezeAfter  time.Duration // after which an instance without calls is frozen, where the sandbox can; 0 for never
 	BeatEvery    time.Duration // between two questions to a heartbeat handler; 5 s
 	StartTimeout time.Duration // for a process to come up, before any code of the owner's runs; 30 s
@@ -73,6 +76,8 @@ type Config struct {
 	// Note keeps what an instance did outside calls: its pre-stop handler, a heartbeat that failed. It may be nil.
 	Note func(f *faas.Function, source string, begun time.Time, res *faas.Result)
 
+	// Place is lang.Load.Place of a function. It may be nil: then there is none.
+	Place func(f *faas.Function) json.RawMessage
 	// Credentials gives functions what they work with as their agency. It may be nil: then they get none.
 	Credentials Credentials
 

@@ -16,6 +16,7 @@ type document struct {
 	Runtime     string `json:"runtime,omitempty"`
 	Handler     string `json:"handler,omitempty"`
 	Contract    string `json:"contract,omitempty"`
+	Config      string `json:"config,omitempty"`
 	TimeoutMS   int64  `json:"timeout_ms,omitempty"`
 	MemoryMB    int    `json:"memory_mb,omitempty"`
 	TmpMB       int    `json:"tmp_mb,omitempty"`
@@ -89,7 +90,7 @@ type imageDocument struct {
 func encode(f *faas.Function) (string, error) {
 	s := &f.Spec
 	text, err := json.Marshal(document{
-		Description: s.Description, Runtime: s.Runtime, Handler: s.Handler, Contract: s.Contract,
+		Description: s.Description, Runtime: s.Runtime, Handler: s.Handler, Contract: s.Contract, Config: s.Config,
 		TimeoutMS: s.Timeout.Milliseconds(), MemoryMB: s.MemoryMB, TmpMB: s.TmpMB,
 		InitHandler: s.InitHandler, InitTimeoutMS: s.InitTimeout.Milliseconds(),
 		StopHandler: s.StopHandler, StopTimeoutMS: s.StopTimeout.Milliseconds(), BeatHandler: s.BeatHandler,
@@ -118,7 +119,7 @@ func decode(text string, f *faas.Function) error {
 		return fmt.Errorf("decode function document: %w", err)
 	}
 	f.Spec = faas.Spec{
-		Description: d.Description, Runtime: d.Runtime, Handler: d.Handler, Contract: d.Contract,
+		Description: d.Description, Runtime: d.Runtime, Handler: d.Handler, Contract: d.Contract, Config: d.Config,
 		Timeout: time.Duration(d.TimeoutMS) * time.Millisecond, MemoryMB: d.MemoryMB, TmpMB: d.TmpMB,
 		InitHandler: d.InitHandler, InitTimeout: time.Duration(d.InitTimeoutMS) * time.Millisecond,
 		StopHandler: d.StopHandler, StopTimeout: time.Duration(d.StopTimeoutMS) * time.Millisecond, BeatHandler: d.BeatHandler,

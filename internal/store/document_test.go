@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden document anew; do so o
 func TestDocumentGolden(t *testing.T) {
 	f := &faas.Function{
 		Spec: faas.Spec{
-			Description: "says <hello> & 你好", Runtime: "Python3.9", Handler: "index.handler", Contract: faas.ContractCallback, Timeout: 30e9, MemoryMB: 256, TmpMB: 512,
+			Description: "says <hello> & 你好", Runtime: "Python3.9", Handler: "index.handler", Contract: faas.ContractCallback, Config: `{"c":1}`, Timeout: 30e9, MemoryMB: 256, TmpMB: 512,
 			InitHandler: "index.init", InitTimeout: 5e9, StopHandler: "index.stop", StopTimeout: 7e9,
 			BeatHandler: "index.beat", Reserved: 2, ReservedIdle: true, Snapshot: true,
 			Tactics: &faas.Tactics{

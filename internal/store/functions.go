@@ -193,7 +193,8 @@ func replace(ctx context.Context, tx *sql.Tx, f *faas.Function) error {
 }
 
 // DeleteFunction removes all versions and aliases of a function, with their triggers, settings, jobs, records of calls, test events and tags;
-// key.Version is ignored. Jobs that had not ended count as cancelled. Error: CodeNotFound, field "function".
+// key.Version is ignored. Jobs that had not ended count as cancelled. Errors: CodeNotFound, field "function"; CodeConflict, field
+// "binding", while it is bound to gateways.
 func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 	if !storable(key.Project, key.Package, key.Name) {
 		return faas.NotFound("function", key.Name)
@@ -213,6 +214,9 @@ func (db *DB) DeleteFunction(ctx context.Context, key faas.FunctionKey) error {
 			return err
 		case versions == 0:
 			return faas.NotFound("function", key.Name)
+		}
+		if err := unbound(ctx, tx, key); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, `delete`+named, key.Project, key.Package, key.Name); err != nil {
 			return err

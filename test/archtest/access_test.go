@@ -58,6 +58,12 @@ var actions = map[string]string{
 	"minapp write":  `CreateCloudFunction UpdateCloudFunction DeleteCloudFunction`,
 	"minapp invoke": `CreateJob CreateJobByName CreateClientJob DebugCloudFunction ShowClientUser`,
 
+	"uiot read": `ListFunctions ShowFunction ListBoundFunctions ListUnboundFunctions ListGatewaysOfFunction ShowDeployment ListProducts ShowProduct ListDevices
+		ShowDevice ListMessageRoutes ShowMessageRoute`,
+	"uiot write": `CreateFunction UpdateFunction DeleteFunction BindFunction UnbindFunction ConfigureFunction CreateDeployment CreateProduct UpdateProduct DeleteProducts
+		SetDynamicRegister SetPreRegister ResetProduct CreateDevice UpdateDevice DeleteDevice ResetDevice EnableDevices CreateMessageRoute UpdateMessageRoute
+		DeleteMessageRoutes EnableMessageRoutes`,
+
 	"iam read": `ListAgencies ShowAgency`,
 	"iam administer": `KeystoneCreateProject KeystoneCreateUser KeystoneUpdateUserByAdmin KeystoneDeleteUser CreateAgency UpdateAgency DeleteAgency
 		ListProjectPermissionsForAgency AssociateAgencyWithProjectPermission CheckProjectPermissionForAgency RemoveProjectPermissionFromAgency
@@ -67,8 +73,9 @@ var actions = map[string]string{
 		KeystoneListPermissions KeystoneShowPermission KeystoneValidateToken KeystoneUpdateUserPassword CreateTemporaryAccessKey
 		ListPermanentAccessKeys CreatePermanentAccessKey ShowPermanentAccessKey UpdatePermanentAccessKey DeletePermanentAccessKey`,
 
-	"admin read":   `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency ShowWalls`,
-	"admin write":  `SetWebhook`,
+	"admin read": `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency ShowWalls
+		ListGateways ShowGateway ShowGatewayLogs DiagnoseGateway ListGatewayMessages`,
+	"admin write":  `SetWebhook EnrollGateway PushGateway DownloadGatewayBundle ShowGatewayAccounts`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
 	"admin administer": `SetWalls CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
 		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
@@ -245,7 +252,7 @@ func (h *house) ended(dataDir string) {
 
 // may tells whether somebody is allowed what a route does.
 func (h *house) may(s *someone, r route, own bool) bool {
-	inProject := strings.Contains(r.path, "{project_id}") || r.face == "minapp"
+	inProject := strings.Contains(r.path, "{project_id}") || r.face == "minapp" || r.face == "uiot"
 	here := s.role // in the first project
 	if !inProject && !s.wide {
 		here = ""
@@ -281,7 +288,7 @@ func (h *house) ask(s *someone, r route) *httptest.ResponseRecorder {
 	}
 	path = pathPart.ReplaceAllString(path, "x")
 	return h.send(r.method, path, nil, func(q *http.Request) {
-		if r.face == "minapp" {
+		if r.face == "minapp" || r.face == "uiot" {
 			q.Header.Set("X-Project-Id", h.project)
 		}
 		s.sign(q)

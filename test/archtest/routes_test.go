@@ -27,6 +27,8 @@ var openRoutes = []string{
 	"minapp LoginByUsername",
 	"minapp Preflight",  // tells browsers what any page may ask with a token of its own
 	"minapp ShowJobLog", // by an address that is sealed and expires
+	"uiot DownloadCode", // by an address that is signed and expires
+	"uiot Login",
 }
 
 var pathPart = regexp.MustCompile(`\{[^}]+\}`)

@@ -5,6 +5,7 @@ package archtest
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,30 @@ var walls = map[string][]string{
 	"metrics":   {},
 }
 
+// device are the rooms that the agent of gateways, which ties its own program, has in common with the server.
+var device = []string{"blob", "lang", "pool", "sandbox"}
+
+// notOnGateways are packages that the agent's program must do without: they are too large, or belong to a server.
+var notOnGateways = []string{
+	"database/sql", "modernc.org/", "github.com/jackc/", "github.com/pressly/", "html/template", "text/template",
+	module + "/internal/store", module + "/internal/api", module + "/internal/app", module + "/internal/console", module + "/internal/control", module + "/internal/httpkit", module + "/web",
+}
+
+// TestGatewaysStaySmall looks at everything that is linked into the agent.
+func TestGatewaysStaySmall(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"/cmd/hanshu-edge").Output()
+	require.NoError(t, err)
+	deps := strings.Fields(string(out))
+	require.Contains(t, deps, module+"/internal/edge/agent")
+	for _, dep := range deps {
+		for _, forbidden := range notOnGateways {
+			if dep == forbidden || strings.HasPrefix(dep, forbidden) && strings.Contains(forbidden, ".") { // uuid has a driver's interface
+				t.Errorf("hanshu-edge links %s", dep)
+			}
+		}
+	}
+}
+
 // isSuite tells of a package that only tests import: a conformance suite or a fake beside a contract. They may import what a
 // test may.
 func isSuite(pkg string) bool {
@@ -108,6 +133,12 @@ func mayImport(from, to string, test bool) string {
 		return ""
 	case from == "internal/sandbox/native/init" && (to == "internal/sandbox/native/initspec" || to == "internal/sandbox/native/tundev"):
 		return "" // the init is a program of its own: this is the data that its driver hands it, and what both of them can do
+	case from == "cmd/hanshu-edge" && to == "internal/edge/agent":
+		return "" // the agent is a program of its own, and ties itself
+	case from == "internal/edge/agent" && (slices.Contains(device, b) || to == "internal/lang/python"):
+		return ""
+	case to == "internal/edge/wire" && under(from, "internal/edge"):
+		return "" // what the cloud and a gateway say to each other
 	case a == b:
 		if test || a == "app" || from == "internal/"+a+"/all" {
 			return ""
@@ -189,6 +220,16 @@ func TestPolicy(t *testing.T) {
 		{"internal/lang/all", "internal/sandbox", false, false},
 		{"internal/store/storetest", "internal/control", false, true},
 		{"internal/store", "internal/store/migrate", false, true},
+		{"internal/edge/agent", "internal/edge/wire", false, true},
+		{"internal/edge/agent", "internal/pool", false, true},
+		{"internal/edge/agent", "internal/store", false, false},
+		{"internal/edge/agent/bus", "internal/pool", false, false},
+		{"internal/edge/agent/bus", "internal/edge/agent/kv", false, false},
+		{"internal/edge", "internal/pool", false, false},
+		{"cmd/hanshu-edge", "internal/edge/agent", false, true},
+		{"cmd/hanshu", "internal/edge/agent", false, false},
+		{"internal/app", "internal/edge/wire", false, true},
+		{"internal/api/uiot", "internal/edge", false, false},
 		{"internal/faas", "internal/lifecycle", false, false},
 		{"internal/httpkit", "internal/auth", false, false},
 		{"internal/newcomer", "internal/faas", false, false},

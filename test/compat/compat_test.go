@@ -13,6 +13,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/api/functiongraph"
 	"github.com/hanshu-faas/hanshu/internal/api/minapp"
+	"github.com/hanshu-faas/hanshu/internal/api/uiot"
 )
 
 var quoted = regexp.MustCompile("`([^`]+)`")
@@ -64,5 +65,23 @@ func TestMinappOperations(t *testing.T) {
 	}
 	for _, route := range minapp.New(minapp.Config{}).Face().Routes {
 		require.True(t, listed[route.Operation], "%s is not listed", route.Operation)
+	}
+}
+
+func TestGatewayOperations(t *testing.T) {
+	var table []string
+	for _, row := range rows(t, page(t), "## UIoT Stack's functions on gateways") {
+		for _, name := range quoted.FindAllStringSubmatch(row[0], -1) {
+			table = append(table, name[1])
+		}
+	}
+	listed := " " + strings.Join(table, " ") + " "
+	for _, route := range uiot.New(uiot.Config{}).Face().Routes {
+		path, ok := strings.CutPrefix(route.Path, "/api/v1/")
+		if !ok {
+			continue // the address of a package, which a list tells
+		}
+		_, word, _ := strings.Cut(path, "/")
+		require.True(t, strings.Contains(listed, " "+path+" ") || strings.Contains(listed, " "+word+" "), "%s is not listed", path)
 	}
 }

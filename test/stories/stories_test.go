@@ -64,12 +64,12 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// startServer is `server`: it starts one, and names its admin.json to the commands that follow.
+// startServer is `server FLAGS...`: it starts one, and names its admin.json to the commands that follow.
 func startServer(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: server")
+	if neg {
+		ts.Fatalf("usage: server FLAGS...")
 	}
-	s := server.Start(ts.Value(testKey{}).(testing.TB))
+	s := server.Start(ts.Value(testKey{}).(testing.TB), args...)
 	ts.Setenv("ENDPOINT", s.Endpoint)
 	ts.Setenv("ADMIN_FILE", filepath.Join(s.DataDir, "admin.json"))
 	ts.Setenv("HANSHU_ADMIN_FILE", filepath.Join(s.DataDir, "admin.json"))

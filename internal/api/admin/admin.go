@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/auth"
+	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 )
@@ -32,6 +33,8 @@ type Config struct {
 	Jobs         Jobs
 	JobList      JobList
 	Webhooks     Webhooks
+	Placed       *control.Gateways
+	Gateways     Gateways
 	Walls        Walls
 	Dependencies Dependencies
 	People       People
@@ -86,7 +89,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Action: auth.ActionSelf, Handle: f.runtimes},
 		{Method: "GET", Path: "/admin/v1/workflow-schema", Operation: "ShowWorkflowSchema", Action: auth.ActionSelf, Handle: f.workflowSchema},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Action: auth.ActionInvoke, Handle: f.postBucketEvents},
-	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.wallRoutes())}
+	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.wallRoutes(), f.gatewayRoutes())}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {

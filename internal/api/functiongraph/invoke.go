@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -22,6 +23,7 @@ const (
 	headerLogType        = "X-Cff-Log-Type"
 	headerRequestVersion = "X-Cff-Request-Version"
 	headerInstanceMemory = "X-Cff-Instance-Memory"
+	headerGateway        = "X-Hanshu-Gateway" // hanshu's own: SERIAL or PRODUCT/SERIAL
 
 	headerRequestID       = "X-Cff-Request-Id"
 	headerSummary         = "X-Cff-Invoke-Summary"
@@ -37,6 +39,7 @@ type invokeOptions struct {
 	tail     bool   // give the end of the log
 	version  string // "v0" or "v1"
 	memoryMB int    // 0 for the function's own
+	gateway  faas.GatewayID
 }
 
 // invokeAnswer is InvokeFunctionResponseBody, the answer of v1.
@@ -100,7 +103,7 @@ func (a *api) run(r *http.Request, id string) (*faas.Result, invokeOptions, erro
 	result, err := a.Invoker.Invoke(r.Context(), invoke.Request{
 		Key:   faas.FunctionKey{Project: project, Package: urn.Package, Name: urn.Name, Version: version},
 		Alias: urn.Alias, Asked: (*httpkit.Asked)(r),
-		Call: faas.Invocation{ID: id, Source: faas.SourceAPI, Event: event, MemoryMB: opts.memoryMB, Alias: urn.Alias},
+		Call: faas.Invocation{ID: id, Source: faas.SourceAPI, Event: event, MemoryMB: opts.memoryMB, Alias: urn.Alias, Gateway: opts.gateway},
 	})
 	return result, opts, err
 }
@@ -122,6 +125,13 @@ func readInvokeOptions(h http.Header) (invokeOptions, error) {
 		opts.version = version
 	default:
 		return opts, faas.Errorf(faas.CodeInvalid, headerRequestVersion, "X-CFF-Request-Version %.40q must be v0 or v1", version)
+	}
+	if name := h.Get(headerGateway); name != "" {
+		product, sn, whole := strings.Cut(name, "/")
+		if !whole {
+			product, sn = "", product
+		}
+		opts.gateway = faas.GatewayID{Product: product, SN: sn}
 	}
 	if memory := h.Get(headerInstanceMemory); memory != "" {
 		mb, err := strconv.Atoi(memory)

@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed worker.py logs.py rehearsal.py template.py shared.py
+//go:embed worker.py logs.py rehearsal.py template.py shared.py gateway.py
 var bootstrap embed.FS
 
 var binary = regexp.MustCompile(`^python3(\.[0-9]+)?$`)

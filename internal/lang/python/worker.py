@@ -23,7 +23,7 @@ CHUNK = 64 << 10  # one read takes a whole small frame
 
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
 FOLDER = os.path.dirname(os.path.abspath(HERE))
-SHARED, LOGS = os.path.join(FOLDER, "shared.py"), os.path.join(FOLDER, "logs.py")
+SHARED, LOGS, GATEWAY = (os.path.join(FOLDER, name + ".py") for name in ("shared", "logs", "gateway"))
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
 AHEAD = frozenset()  # modules that were imported only for the function's sake
@@ -304,7 +304,7 @@ def hide_ours(error, seen):
 
 
 def is_ours(filename):
-    return filename in (HERE, SHARED, LOGS) or filename == importlib.__file__ or filename.startswith("<frozen importlib")
+    return filename in (HERE, SHARED, LOGS, GATEWAY) or filename == importlib.__file__ or filename.startswith("<frozen importlib")
 
 
 class NoHandler(Exception):
@@ -498,6 +498,10 @@ def main(output):
     if load.get("concurrency", 1) > 1:
         shared = load_file("_hanshu_shared", SHARED)
         output = shared.Output()
+    gateway = None
+    if load.get("contract") == "edge":
+        gateway = load_file("_hanshu_gateway", GATEWAY)
+        line, sdk = gateway.prepare(sys.modules[__name__], fd, load)
     handlers, trouble = start(load, output)
     if trouble is not None:
         fail(fd, 0, trouble[0], trouble[1], output)
@@ -507,6 +511,8 @@ def main(output):
     send(fd, LOADED, 0, b"", b"")
     if shared is not None:
         shared.serve(sys.modules[__name__], fd, handlers, load, output, peak)
+    if gateway is not None:
+        gateway.serve(sys.modules[__name__], fd, handlers, load, output, peak, line, sdk)
     serve(fd, handlers, load, output, peak)
 
 

@@ -82,6 +82,10 @@ func Run(t *testing.T, fresh Fresh) {
 		{"workflows", testFlows},
 		{"runs of workflows", testFlowRuns},
 		{"concurrent runs of workflows", testFlowRace},
+		{"gateways", testGateways},
+		{"bindings, settings and routes of gateways", testBindings},
+		{"desired state of gateways", testDesired},
+		{"commands and messages of gateways", testGatewayCommands},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}

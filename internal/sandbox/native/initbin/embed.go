@@ -1,19 +1,27 @@
-// Package initbin holds the sandbox's init as built by `make build` (never committed): hanshu-init-<GOARCH>.
+// Package initbin holds the sandbox's init as built by `make build` (never committed): <GOARCH>/hanshu-init.gz. A program carries
+// that of its own processor only.
 //
 // It must not know what the init does.
 package initbin
 
 import (
-	"embed"
+	"bytes"
+	"compress/gzip"
+	"io"
 	"runtime"
 )
 
-//go:embed *
-var files embed.FS
-
-// Binary gives the init for this machine's processor, or nil when hanshu was built without it.
+// Binary gives the init for this machine's processor, or nil when the program was built without it.
 func Binary() []byte {
-	b, err := files.ReadFile("hanshu-init-" + runtime.GOARCH)
+	packed, err := files.ReadFile(runtime.GOARCH + "/hanshu-init.gz")
+	if err != nil {
+		return nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	b, err := io.ReadAll(r)
 	if err != nil {
 		return nil
 	}

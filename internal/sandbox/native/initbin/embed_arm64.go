@@ -1,0 +1,6 @@
+package initbin
+
+import "embed"
+
+//go:embed all:arm64
+var files embed.FS
