@@ -48,10 +48,9 @@ def handler(event, context):
     return {"n": event.get("n", 0) + 1, "run": context.getWorkflowRunID(), "state": context.getWorkflowStateID(), "attempt": context.getWorkflowAttempt()}
 `
 
-// TestWorkflows drives all fifteen operations.
-func TestWorkflows(t *testing.T) {
-	t.Parallel()
-	u := newUser(t)
+// workflowChapter drives all fifteen operations.
+func workflowChapter(t *testing.T, l *ledger) {
+	u := l.user
 	urn := u.create(t, inline(t, "step", u.python, flowSource))
 	body := &model.WorkflowCreateBody{
 		Name: "testflow", Description: ptr("desc"), Start: "first", Constants: anything(map[string]any{"by": 5}),
@@ -67,6 +66,7 @@ func TestWorkflows(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 201, made.HttpStatusCode)
 	require.Equal(t, "testflow", *made.Name)
+	l.did(t, "CreateWorkflow", "201, and its name once only")
 	id := *made.Id
 	_, err = u.CreateWorkflow(&model.CreateWorkflowRequest{Body: body})
 	requireFlowError(t, err, 400, "FGS.3003")
@@ -75,21 +75,25 @@ func TestWorkflows(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, *list.Total)
 	require.Equal(t, *made.WorkflowUrn, (*list.Workflows)[0].WorkflowUrn)
+	l.did(t, "ListWorkflow", "the workflow alone, by a part of its name")
 
 	shown, err := u.ShowWorkFlow(&model.ShowWorkFlowRequest{WorkflowId: id})
 	require.NoError(t, err)
 	require.Equal(t, "first", shown.Definition.Start)
 	require.Len(t, shown.Definition.States, 3)
+	l.did(t, "ShowWorkFlow", "the definition as it was sent")
 
 	begun, err := u.StartWorkflowExecution(&model.StartWorkflowExecutionRequest{
 		WorkflowId: id, XWorkflowRunID: ptr("run-1"), Body: &model.FlowExecuteBody{Input: anything(map[string]any{})},
 	})
 	require.NoError(t, err)
 	require.Equal(t, "run-1", *begun.ExecutionId)
+	l.did(t, "StartWorkflowExecution", "the run has the id asked for; the same id is the same run")
 	run := u.awaitRun(t, id, "run-1", "success")
 	require.Equal(t, "map[attempt:1 n:6 run:run-1 state:first]", fmt.Sprint(*run.Output))
 	require.Len(t, *run.NodeExecutionDetails, 3)
 	require.NotEmpty(t, *(*(*run.NodeExecutionDetails)[0].Executions)[0].RequestId)
+	l.did(t, "ShowWorkflowExecution", "three states, their attempts, the output")
 
 	again, err := u.StartWorkflowExecution(&model.StartWorkflowExecutionRequest{
 		WorkflowId: id, XWorkflowRunID: ptr("run-1"), Body: &model.FlowExecuteBody{Input: anything(map[string]any{})},
@@ -98,25 +102,33 @@ func TestWorkflows(t *testing.T) {
 	require.Equal(t, "run-1", *again.ExecutionId)
 
 	u.retried(t, id)
+	l.did(t, "RetryWorkFlow", "a failed run goes on where it failed; one that is well does not")
 	u.stopped(t, id)
+	l.did(t, "StopWorkFlow", "a run under way ends as stopped; it cannot be stopped twice")
 	u.calledBack(t)
+	l.did(t, "CreateCallbackWorkflow", "the state that waits goes on with the output; once only")
 	u.waitedFor(t, body)
+	l.did(t, "StartSyncWorkflowExecution", "the result of an EXPRESS run")
 
 	runs, err := u.ListWorkflowExecutions(&model.ListWorkflowExecutionsRequest{WorkflowId: id, Status: ptr(model.GetListWorkflowExecutionsRequestStatusEnum().SUCCESS)})
 	require.NoError(t, err)
 	require.Len(t, *runs.Executions, 1)
+	l.did(t, "ListWorkflowExecutions", "the one that ended well")
 	page, err := u.ShowWorkflowExecutionForPage(&model.ShowWorkflowExecutionForPageRequest{WorkflowId: id, Offset: 1, Limit: 1})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, *page.Total)
 	require.EqualValues(t, 1, *page.Size)
+	l.did(t, "ShowWorkflowExecutionForPage", "the second of three, alone")
 
 	all, err := u.ShowTenantMetric(&model.ShowTenantMetricRequest{Period: ptr("30")})
 	require.NoError(t, err)
 	require.EqualValues(t, 6, sum(*all.Count))
+	l.did(t, "ShowTenantMetric", "as many runs as were made")
 	one, err := u.ShowWorkFlowMetric(&model.ShowWorkFlowMetricRequest{WorkflowUrn: *made.WorkflowUrn, Period: ptr("30")})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, sum(*one.Count))
 	require.EqualValues(t, 3, sum(*one.FailCount), "a run that was retried has ended twice")
+	l.did(t, "ShowWorkFlowMetric", "runs of this workflow, and those that failed")
 
 	quotas, err := u.ListQuotas(&model.ListQuotasRequest{ContentType: "application/json"})
 	require.NoError(t, err)
@@ -129,11 +141,13 @@ func TestWorkflows(t *testing.T) {
 	changed, err := u.UpdateWorkFlow(&model.UpdateWorkFlowRequest{WorkflowId: id, Body: body})
 	require.NoError(t, err)
 	require.Equal(t, "other", *changed.Description)
+	l.did(t, "UpdateWorkFlow", "the new description")
 
 	gone, err := u.BatchDeleteWorkflows(&model.BatchDeleteWorkflowsRequest{Body: &model.WorkflowDeleteBody{WorkflowUrns: []string{*made.WorkflowUrn, "urn:fss:x:y:workflow:default:nobody:latest"}}})
 	require.NoError(t, err)
 	require.Equal(t, []string{*made.WorkflowUrn}, *gone.Success)
 	require.Len(t, *gone.Fail, 1)
+	l.did(t, "BatchDeleteWorkflows", "one gone, one that never was told apart")
 	_, err = u.ShowWorkFlow(&model.ShowWorkFlowRequest{WorkflowId: id})
 	requireFlowError(t, err, 404, "FGS.5002")
 }
