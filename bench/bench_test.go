@@ -243,7 +243,7 @@ func TestNewestRuntime(t *testing.T) {
 func TestParseFlags(t *testing.T) {
 	o, err := parseFlags([]string{"-d", "1s", "-rounds", "2", "-json", "f"})
 	require.NoError(t, err)
-	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000, functions: 100_000}, o)
+	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000, functions: 100_000, sessions: 20_000}, o)
 	for _, bad := range [][]string{{"-d", "0s"}, {"-rounds", "0"}, {"-cold", "0"}, {"-functions", "10"}, {"-warm", "-1s"}, {"more"}} {
 		_, err := parseFlags(bad)
 		require.Error(t, err, bad)
