@@ -39,6 +39,7 @@ type Gateway struct {
 		MemFree  int64  `json:"mem_free_bytes"`
 		DiskFree int64  `json:"disk_free_bytes"`
 	} `json:"host"`
+	Release *GatewayRelease `json:"release"` // of Gateway only; nil where none is wanted
 }
 
 // GatewayFunction is a function on a gateway.

@@ -21,7 +21,7 @@ to it or to its product (POST /api/v1/function/bind) reaches it by itself. GATEW
 		Args: noArgs,
 	}
 	cmd.AddCommand(newGatewayEnroll(c), newGatewayList(c), newGatewayShow(c), newGatewayPush(c), newGatewayLogs(c), newGatewayInvoke(c),
-		newGatewayBundle(c), newGatewayMessages(c), newGatewayDiagnose(c), newGatewayAccounts(c))
+		newGatewayBundle(c), newGatewayMessages(c), newGatewayDiagnose(c), newGatewayAccounts(c), newGatewayRelease(c))
 	return cmd
 }
 
@@ -157,6 +157,7 @@ func newGatewayShow(c *cli) *cobra.Command {
 			if g.Agent != "" {
 				c.printf("agent %s, %s/%s, %s in use, %s free on disk\n", c.clean(g.Agent), c.clean(g.Host.OS), c.clean(g.Host.Arch), size(g.Host.RSS), size(g.Host.DiskFree))
 			}
+			c.showWantedRelease(g.Release)
 			for _, r := range g.Refused {
 				c.printf("refused version %d: %s\n", r.Version, c.clean(r.Reason))
 			}

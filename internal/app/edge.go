@@ -70,7 +70,7 @@ func (s *Server) newGateways(db *store.DB, blobs *blob.Disk, sealer *auth.Sealer
 	changes := &gatewayChanges{}
 	g.placed = control.NewGateways(control.GatewaysConfig{Store: db, Functions: functions, Packages: blobs, Sealer: sealer, Changes: changes})
 	g.service, err = edge.New(edge.Config{
-		Store: db, Identities: g.placed, Source: g, URL: g.links.Path, Key: g.key, Zone: s.cfg.TimerZone,
+		Store: db, Identities: g.placed, Source: g, URL: g.links.Path, ProgramURL: g.links.ProgramPath, Key: g.key, Zone: s.cfg.TimerZone,
 		Alone: s.cfg.DB == "" && s.cfg.MQTT.Broker == "", Log: s.log, Metrics: counters,
 	})
 	if err != nil {
@@ -142,6 +142,11 @@ func (g *gateways) Wanted(ctx context.Context, one *faas.Gateway) ([]edge.Wanted
 	}
 	routes, err := g.placed.RoutesOn(ctx, one)
 	return all, routes, err
+}
+
+// ReleaseOn is of edge.Source.
+func (g *gateways) ReleaseOn(ctx context.Context, one *faas.Gateway) (*faas.Release, error) {
+	return g.placed.ReleaseOn(ctx, one)
 }
 
 // placedRunner hands calls that name a gateway to it, and all others to the pool.

@@ -23,6 +23,7 @@ type GatewayStore interface {
 	UpdateGateway(ctx context.Context, id faas.GatewayID, change func(*faas.Gateway) error) (faas.Gateway, error)
 	DeleteGateway(ctx context.Context, id faas.GatewayID) error
 	PlacementStore
+	ReleaseStore
 }
 
 // GatewayChanges hears of gateways whose desired state may have changed, and of those that must leave. SN "" is all of a product.

@@ -207,6 +207,13 @@ func (s *Service) envelope(c *compiled, v faas.DesiredVersion) (wire.Envelope, e
 			return e, err
 		}
 	}
+	if r := c.release; r != nil {
+		for _, p := range r.Programs {
+			if e.URLs[p.SHA256], err = s.cfg.ProgramURL(r.Version, p); err != nil {
+				return e, err
+			}
+		}
+	}
 	return e, nil
 }
 
@@ -215,6 +222,7 @@ type compiled struct {
 	document wire.Document
 	hash     string
 	packages map[string]*faas.Function // by digest
+	release  *faas.Release             // the agent's; nil for none
 }
 
 func (s *Service) compile(ctx context.Context, id faas.GatewayID) (*compiled, error) {
@@ -240,8 +248,24 @@ func (s *Service) compile(ctx context.Context, id faas.GatewayID) (*compiled, er
 			c.document.Routes = append(c.document.Routes, routeOf(i, r))
 		}
 	}
+	if c.release, err = s.cfg.Source.ReleaseOn(ctx, &one); err != nil {
+		return nil, err
+	}
+	c.document.Agent = agentOf(c.release)
 	c.hash, err = c.document.Hash()
 	return c, err
+}
+
+// agentOf names the program of each processor: a gateway may have said nothing of its own yet.
+func agentOf(r *faas.Release) *wire.Release {
+	if r == nil {
+		return nil
+	}
+	out := &wire.Release{Version: r.Version, Digests: map[string]string{}}
+	for _, p := range r.Programs {
+		out.Digests[p.Arch] = p.SHA256
+	}
+	return out
 }
 
 func (s *Service) functionOf(w Wanted) wire.Function {

@@ -66,6 +66,8 @@ type Identities interface {
 // Source tells what shall be on a gateway.
 type Source interface {
 	Wanted(ctx context.Context, one *faas.Gateway) ([]Wanted, []faas.MessageRoute, error)
+	// ReleaseOn tells the agent that it shall run; nil for the one that it has.
+	ReleaseOn(ctx context.Context, one *faas.Gateway) (*faas.Release, error)
 }
 
 // Wanted is a function as it shall be on a gateway.
@@ -83,7 +85,9 @@ type Config struct {
 	Source     Source
 	// URL is where a package can be had for some time, perhaps without scheme and host.
 	URL func(f *faas.Function) (string, error)
-	Key ed25519.PrivateKey // signs desired documents
+	// ProgramURL is the same of a program of a release.
+	ProgramURL func(version string, p faas.ReleaseProgram) (string, error)
+	Key        ed25519.PrivateKey // signs desired documents
 	// Zone is that of cron expressions.
 	Zone string
 	// Alone tells that no other server has sessions of gateways on the same database, and that the broker tells of every end

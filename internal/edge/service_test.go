@@ -100,6 +100,9 @@ func (c *cloud) start(t testing.TB) {
 	c.Service, err = edge.New(edge.Config{
 		Store: forgetful{c.db, c}, Identities: c.placed, Source: source{c.placed}, Key: c.key, Zone: "Asia/Shanghai", Alone: true,
 		URL: func(f *faas.Function) (string, error) { return "/code/" + f.Name, nil },
+		ProgramURL: func(version string, p faas.ReleaseProgram) (string, error) {
+			return "/agent/" + version + "/" + p.Arch, nil
+		},
 		Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
 	})
 	require.NoError(t, err)
@@ -124,6 +127,10 @@ func (c *cloud) stop(t testing.TB) {
 
 // source is as app ties it.
 type source struct{ placed *control.Gateways }
+
+func (s source) ReleaseOn(ctx context.Context, one *faas.Gateway) (*faas.Release, error) {
+	return s.placed.ReleaseOn(ctx, one)
+}
 
 func (s source) Wanted(ctx context.Context, one *faas.Gateway) ([]edge.Wanted, []faas.MessageRoute, error) {
 	placed, err := s.placed.OnGateway(ctx, one)

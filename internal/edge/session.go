@@ -240,7 +240,7 @@ const (
 func reportOf(m *wire.ReportedMessage) *faas.GatewayReport {
 	r := &faas.GatewayReport{
 		Boot: cut(m.Boot), Version: m.Version, Good: m.Good, State: cut(m.State), Message: cut(m.Message),
-		AgentVersion: cut(m.Agent.Version), OS: cut(m.Agent.OS), Arch: cut(m.Agent.Arch), StartedAt: fromMillis(m.StartedAt),
+		AgentVersion: cut(m.Agent.Version), AgentReverted: cut(m.Agent.Reverted), OS: cut(m.Agent.OS), Arch: cut(m.Agent.Arch), StartedAt: fromMillis(m.StartedAt),
 		CmdSeq: m.CmdSeq, RSS: m.Host.RSS, MemFree: m.Host.MemFree, DiskFree: m.Host.DiskFree,
 	}
 	for i, f := range m.Functions {

@@ -49,15 +49,17 @@ type GatewayReport struct {
 	State        string // GatewayApplied, ...
 	Message      string
 	AgentVersion string
-	OS, Arch     string
-	StartedAt    time.Time
-	Functions    []GatewayFunction
-	Routes       []GatewayRoute
-	Refused      []GatewayRefusal
-	CmdSeq       uint64 // of the last command that was carried out
-	RSS          int64  // bytes, of the agent; 0 for unknown, as the next two
-	MemFree      int64
-	DiskFree     int64
+	// AgentReverted is the version that was wanted, tried and given up; "" for none.
+	AgentReverted string
+	OS, Arch      string
+	StartedAt     time.Time
+	Functions     []GatewayFunction
+	Routes        []GatewayRoute
+	Refused       []GatewayRefusal
+	CmdSeq        uint64 // of the last command that was carried out
+	RSS           int64  // bytes, of the agent; 0 for unknown, as the next two
+	MemFree       int64
+	DiskFree      int64
 }
 
 // The states of a desired document on a gateway.

@@ -145,7 +145,7 @@ func (db *DB) DeleteProduct(ctx context.Context, sn string) error {
 		if gateways > 0 {
 			return faas.Errorf(faas.CodeConflict, "product", "product %q has %d gateways; delete them first", sn, gateways)
 		}
-		for _, table := range []string{"edge_bindings", "edge_settings", "edge_routes"} {
+		for _, table := range []string{"edge_bindings", "edge_settings", "edge_routes", "edge_release_uses"} {
 			if _, err := tx.ExecContext(ctx, `delete from `+table+` where product = $1`, sn); err != nil {
 				return err
 			}
@@ -315,7 +315,7 @@ func (db *DB) DeleteGateway(ctx context.Context, id faas.GatewayID) error {
 		if _, err := tx.ExecContext(ctx, `delete from edge_gateways where product = $1 and sn = $2`, id.Product, id.SN); err != nil {
 			return err
 		}
-		for _, table := range []string{"edge_settings", "edge_routes", "edge_deployments", "edge_commands", "edge_messages"} {
+		for _, table := range []string{"edge_settings", "edge_routes", "edge_deployments", "edge_commands", "edge_messages", "edge_release_uses"} {
 			if _, err := tx.ExecContext(ctx, `delete from `+table+` where product = $1 and gateway = $2`, id.Product, id.SN); err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ type reportDoc struct {
 	State     string              `json:"state,omitempty"`
 	Message   string              `json:"message,omitempty"`
 	Agent     string              `json:"agent,omitempty"`
+	Reverted  string              `json:"agent_reverted,omitempty"`
 	OS        string              `json:"os,omitempty"`
 	Arch      string              `json:"arch,omitempty"`
 	StartedAt time.Time           `json:"started_at"`
@@ -62,7 +63,7 @@ func encodeReport(r *faas.GatewayReport) (string, error) {
 		return "", nil
 	}
 	d := reportDoc{
-		Boot: r.Boot, Version: r.Version, Good: r.Good, State: r.State, Message: r.Message, Agent: r.AgentVersion, OS: r.OS, Arch: r.Arch,
+		Boot: r.Boot, Version: r.Version, Good: r.Good, State: r.State, Message: r.Message, Agent: r.AgentVersion, Reverted: r.AgentReverted, OS: r.OS, Arch: r.Arch,
 		StartedAt: r.StartedAt, CmdSeq: r.CmdSeq, RSS: r.RSS, MemFree: r.MemFree, DiskFree: r.DiskFree,
 	}
 	for _, f := range r.Functions {
@@ -87,7 +88,7 @@ func decodeReport(text string) (*faas.GatewayReport, error) {
 		return nil, fmt.Errorf("decode report: %w", err)
 	}
 	r := &faas.GatewayReport{
-		Boot: d.Boot, Version: d.Version, Good: d.Good, State: d.State, Message: d.Message, AgentVersion: d.Agent, OS: d.OS, Arch: d.Arch,
+		Boot: d.Boot, Version: d.Version, Good: d.Good, State: d.State, Message: d.Message, AgentVersion: d.Agent, AgentReverted: d.Reverted, OS: d.OS, Arch: d.Arch,
 		StartedAt: d.StartedAt, CmdSeq: d.CmdSeq, RSS: d.RSS, MemFree: d.MemFree, DiskFree: d.DiskFree,
 	}
 	for _, f := range d.Functions {

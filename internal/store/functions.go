@@ -319,14 +319,17 @@ func (db *DB) Usage(ctx context.Context, project string) (usage faas.Usage, err 
 	return usage, db.failed("read usage", err)
 }
 
-// DigestUsed tells whether any version of any function or dependency has this code.
+// DigestUsed tells whether any version of any function or dependency, or a release of the gateways' agent, has this code.
 func (db *DB) DigestUsed(ctx context.Context, digest string) (used bool, err error) {
 	if !storable(digest) {
 		return false, nil
 	}
 	err = db.read.QueryRowContext(ctx, `select exists (select 1 from functions where digest = $1)`, digest).Scan(&used)
 	if err == nil && !used {
-		return db.digestOfDependency(ctx, digest)
+		used, err = db.digestOfDependency(ctx, digest)
+	}
+	if err == nil && !used {
+		return db.digestOfRelease(ctx, digest)
 	}
 	return used, db.failed("look up digest", err)
 }

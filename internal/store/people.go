@@ -37,7 +37,7 @@ func (db *DB) DeleteProject(ctx context.Context, id string) error {
 		if _, err := tx.ExecContext(ctx, `delete from oauth_grants where client in (select id from oauth_clients where project = $1)`, id); err != nil {
 			return err
 		}
-		for _, held := range []string{"oauth_clients", "role_bindings", "project_usage"} {
+		for _, held := range []string{"oauth_clients", "role_bindings", "project_usage", "edge_release_uses", "edge_programs", "edge_releases"} {
 			if _, err := tx.ExecContext(ctx, `delete from `+held+` where project = $1`, id); err != nil {
 				return err
 			}

@@ -74,11 +74,11 @@ var actions = map[string]string{
 		ListPermanentAccessKeys CreatePermanentAccessKey ShowPermanentAccessKey UpdatePermanentAccessKey DeletePermanentAccessKey`,
 
 	"admin read": `ListFunctionRuns ListRuns ShowRun ListJobs ShowJobBooks ListWebhooks ListUsers ShowUser ListAgencies ShowAgency ShowWalls
-		ListGateways ShowGateway ShowGatewayLogs DiagnoseGateway ListGatewayMessages`,
+		ListGateways ShowGateway ShowGatewayLogs DiagnoseGateway ListGatewayMessages ListReleases`,
 	"admin write":  `SetWebhook EnrollGateway PushGateway DownloadGatewayBundle ShowGatewayAccounts`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
 	"admin administer": `SetWalls CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
-		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
+		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic AddRelease UseRelease`,
 	"admin self": `ShowStatus ListRuntimes ShowWorkflowSchema ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }
 

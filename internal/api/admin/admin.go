@@ -89,7 +89,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Action: auth.ActionSelf, Handle: f.runtimes},
 		{Method: "GET", Path: "/admin/v1/workflow-schema", Operation: "ShowWorkflowSchema", Action: auth.ActionSelf, Handle: f.workflowSchema},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Action: auth.ActionInvoke, Handle: f.postBucketEvents},
-	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.wallRoutes(), f.gatewayRoutes())}
+	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.wallRoutes(), f.gatewayRoutes(), f.releaseRoutes())}
 }
 
 func (f face) health(w http.ResponseWriter, r *http.Request) error {

@@ -63,6 +63,7 @@ type gatewayAnswer struct {
 	Functions   []gatewayFunction `json:"functions"`
 	Refused     []gatewayRefusal  `json:"refused"`
 	Host        gatewayHost       `json:"host"`
+	Release     *gatewayRelease   `json:"release,omitempty"` // of ShowGateway; nil where none is wanted
 }
 
 type gatewayHost struct {
@@ -160,6 +161,9 @@ func (f face) gateway(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := fromGateway(&g)
+	if out.Release, err = f.releaseOn(r.Context(), &g); err != nil {
+		return err
+	}
 	for _, p := range placed {
 		one := gatewayFunction{Name: p.Function.Name, Status: p.Status}
 		if p.Setting != nil && p.Setting.CronEnable {

@@ -42,16 +42,26 @@ type linkClaims struct {
 	FileName string
 	Digest   string
 	Size     int64
+	Program  bool `json:",omitempty"` // FileName is whole
 	jwt.RegisteredClaims
 }
 
 // Path is where the package of a function can be had for LinkLife, without scheme and host.
 func (l *Links) Path(f *faas.Function) (string, error) {
-	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, linkClaims{
-		FileName: filePrefix + f.Name, Digest: f.Code.Digest, Size: f.Code.Size,
-		RegisteredClaims: jwt.RegisteredClaims{Issuer: fileIssuer, ExpiresAt: jwt.NewNumericDate(l.now().Add(LinkLife))},
-	}).SignedString(l.key)
+	text, err := l.sign(linkClaims{FileName: filePrefix + f.Name, Digest: f.Code.Digest, Size: f.Code.Size})
 	return filePrefix + f.Name + ".zip?Signature=" + text, err
+}
+
+// ProgramPath is the same for a program of a release of the gateways' agent.
+func (l *Links) ProgramPath(version string, p faas.ReleaseProgram) (string, error) {
+	path := filePrefix + "hanshu-edge-" + version + "-" + p.Arch
+	text, err := l.sign(linkClaims{FileName: path, Digest: p.Digest, Size: p.Size, Program: true})
+	return path + "?Signature=" + text, err
+}
+
+func (l *Links) sign(claims linkClaims) (string, error) {
+	claims.RegisteredClaims = jwt.RegisteredClaims{Issuer: fileIssuer, ExpiresAt: jwt.NewNumericDate(l.now().Add(LinkLife))}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(l.key)
 }
 
 // open gives what an address leads to. Error: CodeForbidden, field "Signature".
@@ -59,7 +69,11 @@ func (l *Links) open(name, signature string) (linkClaims, error) {
 	var claims linkClaims
 	_, err := jwt.ParseWithClaims(signature, &claims, func(*jwt.Token) (any, error) { return l.key, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithTimeFunc(l.now), jwt.WithExpirationRequired(), jwt.WithIssuer(fileIssuer))
-	if err != nil || claims.FileName+".zip" != filePrefix+name {
+	file := claims.FileName
+	if !claims.Program {
+		file += ".zip"
+	}
+	if err != nil || file != filePrefix+name {
 		return claims, faas.Errorf(faas.CodeForbidden, "Signature", "the address is not signed by this server, or has expired; ask for the function anew")
 	}
 	return claims, nil

@@ -93,6 +93,9 @@ func (p *applier) Start(context.Context) error {
 	p.stop, p.ended = stop, make(chan struct{})
 	if g := p.state.Good; g != nil {
 		p.standUp(g)
+		if p.a.release(&g.Document) != "" {
+			poke(p.work)
+		}
 	}
 	if p.state.Pending != nil {
 		if err := p.resume(); err != nil {
@@ -324,6 +327,12 @@ func (p *applier) apply(ctx context.Context, doc wire.Document, pending bool) {
 	}
 	if !pending { // it stands already, and is whole again
 		p.settleStage(wire.StateApplied, "")
+		p.mu.Lock()
+		newest := p.state.Accepted == doc.Version
+		p.mu.Unlock()
+		if newest {
+			p.upgrade(ctx, doc)
+		}
 		return
 	}
 	p.a.cfg.Step(StepStored)

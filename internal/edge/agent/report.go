@@ -121,6 +121,8 @@ func (a *Agent) report() wire.ReportedMessage {
 		failed[name] = f.Reason
 	}
 	wanted := p.wantedNames()
+	newest, _ := p.newest()
+	m.Agent.Reverted = a.reverted(newest)
 	p.mu.Unlock()
 	if state, err := a.file.Load(); err == nil {
 		m.CmdSeq = state.CmdSeq

@@ -20,6 +20,8 @@ type Agent struct {
 	Version string `json:"version"`
 	OS      string `json:"os"`   // GOOS
 	Arch    string `json:"arch"` // GOARCH
+	// Reverted is the version that the document wants, where it was tried and given up; in reports only.
+	Reverted string `json:"reverted,omitempty"`
 }
 
 // WillMessage is left with the broker for the time when the gateway is lost.

@@ -84,6 +84,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"concurrent runs of workflows", testFlowRace},
 		{"gateways", testGateways},
 		{"bindings, settings and routes of gateways", testBindings},
+		{"releases of the gateways' agent", testReleases},
 		{"desired state of gateways", testDesired},
 		{"commands and messages of gateways", testGatewayCommands},
 	} {
