@@ -30,7 +30,11 @@ func (a *Agent) reverted(doc *wire.Document) string {
 // agent stops, whose next start goes on.
 func (p *applier) upgrade(ctx context.Context, doc wire.Document) {
 	r, digest := p.a.cfg.Releases, p.a.release(&doc)
-	if digest == "" || r.Failed(digest) || r.Stays(digest) {
+	if digest == "" || r.Failed(digest) {
+		return
+	}
+	if r.Stays(digest) {
+		p.notReplaced(ctx, doc, fmt.Errorf("the program is the one that is installed already, and it says that it is %q", p.a.cfg.Version))
 		return
 	}
 	if !r.Has(digest) {
