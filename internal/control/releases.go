@@ -77,7 +77,8 @@ func checkProgram(arch string, data []byte) error {
 	switch {
 	case f.Machine != machine(arch) || f.Class != elf.ELFCLASS64 || f.Data != elf.ELFDATA2LSB:
 		return faas.Errorf(faas.CodeInvalid, arch, "the file for %s is a program for another processor (%s)", arch, f.Machine)
-	case f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN || f.Entry == 0 || f.OSABI != elf.ELFOSABI_NONE && f.OSABI != elf.ELFOSABI_LINUX:
+	case !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_LOAD }),
+		f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN, f.Entry == 0, f.OSABI != elf.ELFOSABI_NONE && f.OSABI != elf.ELFOSABI_LINUX:
 		return faas.Errorf(faas.CodeInvalid, arch, "the file for %s is ELF, but no program that Linux could start", arch)
 	}
 	return nil

@@ -33,12 +33,14 @@ var update = flag.Bool("update", false, "write the answers of golden files anew"
 
 // bench is the face over the real stores and identities, without a broker.
 type bench struct {
-	mux     http.Handler
-	db      *store.DB
-	project string
-	words   map[string]string // what stands in {braces} in a request
-	clock   time.Time
-	changed []faas.GatewayID
+	packages *blob.Disk
+	links    *uiot.Links
+	mux      http.Handler
+	db       *store.DB
+	project  string
+	words    map[string]string // what stands in {braces} in a request
+	clock    time.Time
+	changed  []faas.GatewayID
 }
 
 func (b *bench) GatewayChanged(id faas.GatewayID) { b.changed = append(b.changed, id) }
@@ -70,8 +72,9 @@ func newBench(t testing.TB) *bench {
 	placed := control.NewGateways(control.GatewaysConfig{Store: db, Functions: functions, Packages: packages, Sealer: sealer, Changes: b, Now: now})
 	key, err := sealer.Derive("links")
 	require.NoError(t, err)
+	b.packages, b.links = packages, uiot.NewLinks(key, now)
 	api := uiot.New(uiot.Config{
-		Functions: functions, Placed: placed, Gateways: b, Packages: packages, Access: identities, Logins: identities, Links: uiot.NewLinks(key, now),
+		Functions: functions, Placed: placed, Gateways: b, Packages: packages, Access: identities, Logins: identities, Links: b.links,
 		Domain: auth.OwnerDomain, Runtime: func() string { return "Python3.9" }, Now: now,
 	})
 	b.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Log: slog.New(slog.DiscardHandler), NotFound: uiot.NotFound}, api.Face())
@@ -194,6 +197,26 @@ func TestCodeURL(t *testing.T) {
 	require.Equal(t, 403, get(strings.Replace(path, "function1", "function2", 1), "").Code)
 	require.Equal(t, 403, get(path+"x", "").Code)
 	require.Equal(t, 403, get("/data/file/edge/function/function1.zip", "").Code)
+	b.clock = b.clock.Add(uiot.LinkLife + time.Second)
+	require.Equal(t, 403, get(path, "").Code)
+}
+
+// TestProgramURL is the same for a program of the gateways' agent.
+func TestProgramURL(t *testing.T) {
+	b := newBench(t)
+	pkg, err := b.packages.Add(t.Context(), []byte("\x7fELF and more"))
+	require.NoError(t, err)
+	path, err := b.links.ProgramPath("v2", faas.ReleaseProgram{Arch: "arm64", Digest: pkg.Digest, Size: pkg.Size})
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(path, "/data/file/edge/function/hanshu-edge-v2-arm64?Signature=ey"), path)
+	get := func(path, headers string) *httptest.ResponseRecorder {
+		return b.send(t, "GET "+path+"\nAuthorization: none"+headers)
+	}
+	require.Equal(t, "\x7fELF and more", get(path, "").Body.String())
+	rest := get(path, "\nRange: bytes=4-")
+	require.Equal(t, []any{206, " and more"}, []any{rest.Code, rest.Body.String()})
+	require.Equal(t, 403, get(strings.Replace(path, "-v2-", "-v3-", 1), "").Code)
+	require.Equal(t, 403, get(strings.Replace(path, "arm64?", "arm64.zip?", 1), "").Code)
 	b.clock = b.clock.Add(uiot.LinkLife + time.Second)
 	require.Equal(t, 403, get(path, "").Code)
 }
