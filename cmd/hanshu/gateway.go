@@ -17,10 +17,10 @@ func newGatewayCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gateway", Short: "enroll gateways and see what runs on them",
 		Long: `A gateway is a machine that runs functions where it stands, with or without a network, by the program hanshu-edge. What is bound
-to it or to its product (POST /api/v1/function/bind) reaches it by itself. GATEWAY is a serial number, or PRODUCT/SERIAL.`,
+to it or to its product ('bind', or POST /api/v1/function/bind) reaches it by itself. GATEWAY is a serial number, or PRODUCT/SERIAL.`,
 		Args: noArgs,
 	}
-	cmd.AddCommand(newGatewayEnroll(c), newGatewayList(c), newGatewayShow(c), newGatewayPush(c), newGatewayLogs(c), newGatewayInvoke(c),
+	cmd.AddCommand(newGatewayEnroll(c), newGatewayBind(c), newGatewayUnbind(c), newGatewayList(c), newGatewayShow(c), newGatewayPush(c), newGatewayLogs(c), newGatewayInvoke(c),
 		newGatewayBundle(c), newGatewayMessages(c), newGatewayDiagnose(c), newGatewayAccounts(c))
 	return cmd
 }
