@@ -47,6 +47,7 @@ type bench struct {
 	queue  *queued
 	timers *armed
 	jobs   *jobList
+	flows  *flowTimes
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
@@ -72,12 +73,13 @@ const (
 	partQueue  = "queue"
 	partTimers = "timers"
 	partJobs   = "jobs"
+	partFlows  = "flows"
 	partEdge   = "edge"
 	// partControl is no part of a whole run: it takes minutes.
 	partControl = "control"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partControl}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partFlows, partControl}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -113,6 +115,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureTimers(ctx)
 	case partJobs:
 		return b, b.measureJobs(ctx)
+	case partFlows:
+		return b, b.measureFlows(ctx)
 	case partEdge:
 		return b, b.measureFleet(ctx)
 	case partControl:
@@ -174,7 +178,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFleet} {
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFleet, b.measureFlows} {
 		if err := measure(ctx); err != nil {
 			return nil, err
 		}

@@ -205,7 +205,7 @@ func TestEveryAimHasALine(t *testing.T) {
 	}
 	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	b.web = &web{through: newPlace(target{}, 0), alone: newPlace(target{}, 0)}
-	b.timers, b.jobs = &armed{}, &jobList{}
+	b.timers, b.jobs, b.flows, b.fleet = &armed{}, &jobList{}, &flowTimes{}, &fleet{}
 	alone := &bench{opts: options{only: partControl}, control: &controlled{}}
 	judged := 0
 	for _, r := range append(b.rows(), alone.rows()...) {
@@ -243,7 +243,7 @@ func TestNewestRuntime(t *testing.T) {
 func TestParseFlags(t *testing.T) {
 	o, err := parseFlags([]string{"-d", "1s", "-rounds", "2", "-json", "f"})
 	require.NoError(t, err)
-	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000, functions: 100_000}, o)
+	require.Equal(t, options{run: time.Second, warm: time.Second, rounds: 2, cold: 30, binary: "bin/hanshu", json: "f", queued: 200_000, functions: 100_000, sessions: 20_000}, o)
 	for _, bad := range [][]string{{"-d", "0s"}, {"-rounds", "0"}, {"-cold", "0"}, {"-functions", "10"}, {"-warm", "-1s"}, {"more"}} {
 		_, err := parseFlags(bad)
 		require.Error(t, err, bad)

@@ -61,6 +61,10 @@ func aims() map[string]aim {
 		lineDrain:                     {ratio: true, atLeast: true, bound: 0.7},
 		lineQueued:                    {bound: 150},
 		lineLate:                      {bound: 100},
+		lineFlowSteps:                 {bound: 1000},
+		lineFlowBulk:                  {ratio: true, atLeast: true, bound: 0.5},
+		lineFlowFirst:                 {bound: 3},
+		lineFlowAsleep:                {bound: 200},
 
 		lineWASMMedian: {bound: 0.3},
 		lineWASMTail:   {bound: 1},

@@ -46,6 +46,8 @@ func (b *bench) lines() []row {
 		return b.timers.rows()
 	case partJobs:
 		return b.jobs.rows()
+	case partFlows:
+		return b.flows.rows()
 	case partEdge:
 		return b.fleet.rows()
 	case partControl:
@@ -72,7 +74,7 @@ func (b *bench) lines() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.fleet.rows())
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.fleet.rows(), b.flows.rows())
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.

@@ -33,6 +33,7 @@ type Function struct {
 	LastModified       string `json:"last_modified"`
 	Egress             string `json:"egress"`    // what it may reach over the network; "" for what its project has
 	Isolation          string `json:"isolation"` // its level; "" for what its project has
+	Agency             string `json:"xrole"`     // whose rights on the server its calls have; "" for none
 
 	Dependencies []string `json:"depend_version_list"` // ids of versions, in order
 
@@ -82,6 +83,7 @@ type CreateFunctionRequest struct {
 	InitializerTimeout int    `json:"initializer_timeout,omitempty"`
 	Egress             string `json:"egress,omitempty"`
 	Isolation          string `json:"isolation,omitempty"`
+	Agency             string `json:"xrole,omitempty"`
 
 	Dependencies []string `json:"depend_version_list,omitempty"`
 }
@@ -109,6 +111,7 @@ type UpdateFunctionConfigRequest struct {
 	InitializerTimeout *int    `json:"initializer_timeout,omitempty"`
 	Egress             *string `json:"egress,omitempty"`
 	Isolation          *string `json:"isolation,omitempty"`
+	Agency             *string `json:"xrole,omitempty"`
 }
 
 // CreateFunction makes a function.

@@ -30,7 +30,7 @@ const (
 func newDeployCommand(c *cli) *cobra.Command {
 	var flags manifest
 	var env []string
-	var initHandler, egress, isolation string
+	var initHandler, egress, isolation, agency string
 	cmd := &cobra.Command{
 		Use:   "deploy PATH",
 		Short: "send a function to the server",
@@ -66,6 +66,9 @@ tests/ or docs/*.md.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 			if cmd.Flags().Changed("isolation") {
 				flags.Isolation = &isolation
 			}
+			if cmd.Flags().Changed("agency") {
+				flags.Agency = &agency
+			}
 			return runDeploy(cmd.Context(), c, args[0], flags, env)
 		},
 	}
@@ -79,6 +82,7 @@ tests/ or docs/*.md.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 	f.IntVar(&flags.Timeout, "timeout", 0, "longest time of a call in seconds")
 	f.StringVar(&egress, "egress", "", "what it may reach over the network: none, open, or a list such as api.example.com:443,10.1.0.0/16; \"\" for what the project has")
 	f.StringVar(&isolation, "isolation", "", "its level of isolation: native or oci; \"\" for what the project has")
+	f.StringVar(&agency, "agency", "", "agency whose rights on this server its calls have ('hanshu agency'); \"\" for none")
 	f.StringArrayVar(&flags.Dependencies, "dependency", nil, "`NAME[:VERSION]` of a dependency, the newest version by default; may be given again, in order")
 	f.StringArrayVar(&env, "env", nil, "`NAME=VALUE` for the function's user data; may be given again")
 	return cmd
@@ -277,7 +281,7 @@ func (d *deployment) create(ctx context.Context) (*client.Function, error) {
 		Name: w.Name, Package: w.Package, Runtime: w.Runtime, Handler: cmp.Or(w.Handler, d.src.handler), MemorySize: cmp.Or(w.MemorySize, defaultMemory),
 		Timeout: cmp.Or(w.Timeout, defaultTimeout), CodeType: d.src.kind, CodeFilename: d.filename(), Code: &client.Code{File: d.src.zip},
 		Description: value(w.Description), InitializerHandler: value(w.InitializerHandler), InitializerTimeout: value(w.InitializerTimeout),
-		Egress: value(w.Egress), Isolation: value(w.Isolation),
+		Egress: value(w.Egress), Isolation: value(w.Isolation), Agency: value(w.Agency),
 	}
 	if in.InitializerHandler != "" && in.InitializerTimeout == 0 {
 		in.InitializerTimeout = defaultInitTimeout
@@ -303,7 +307,7 @@ func (d *deployment) change(f *client.Function) (client.UpdateFunctionConfigRequ
 		Name: f.Name, Runtime: cmp.Or(w.Runtime, f.Runtime), Handler: cmp.Or(w.Handler, f.Handler),
 		MemorySize: cmp.Or(w.MemorySize, f.MemorySize), Timeout: cmp.Or(w.Timeout, f.Timeout),
 		Description: w.Description, InitializerHandler: w.InitializerHandler, InitializerTimeout: w.InitializerTimeout,
-		Egress: w.Egress, Isolation: w.Isolation,
+		Egress: w.Egress, Isolation: w.Isolation, Agency: w.Agency,
 	}
 	if value(in.InitializerHandler) != "" && f.InitializerTimeout == 0 && in.InitializerTimeout == nil {
 		seconds := defaultInitTimeout
@@ -311,7 +315,8 @@ func (d *deployment) change(f *client.Function) (client.UpdateFunctionConfigRequ
 	}
 	differs := in.Runtime != f.Runtime || in.Handler != f.Handler || in.MemorySize != f.MemorySize || in.Timeout != f.Timeout ||
 		changes(in.Description, f.Description) || changes(in.InitializerHandler, f.InitializerHandler) ||
-		changes(in.InitializerTimeout, f.InitializerTimeout) || changes(in.Egress, f.Egress) || changes(in.Isolation, f.Isolation)
+		changes(in.InitializerTimeout, f.InitializerTimeout) || changes(in.Egress, f.Egress) || changes(in.Isolation, f.Isolation) ||
+		changes(in.Agency, f.Agency)
 	has := map[string]string{}
 	if f.UserData != "" {
 		if err := json.Unmarshal([]byte(f.UserData), &has); err != nil && len(w.env) > 0 && w.UserData == nil {

@@ -31,7 +31,7 @@ type exit struct {
 func exits() []exit {
 	return []exit{
 		{exitOK, "done"},
-		{exitFunction, "the function failed; for doctor: functions cannot run here"},
+		{exitFunction, "the function or the workflow's run failed; for doctor: functions cannot run here"},
 		{exitUsage, "wrong flags or arguments, or a file that cannot be used"},
 		{exitRefused, "the server refused: not found, not allowed, not valid"},
 		{exitServer, "the server or this machine failed, or the server cannot be reached"},

@@ -26,6 +26,7 @@ type manifest struct {
 	Timeout            int               `json:"timeout,omitempty"`             // seconds
 	Egress             *string           `json:"egress,omitempty"`              // none, open or a list
 	Isolation          *string           `json:"isolation,omitempty"`           // native or oci
+	Agency             *string           `json:"agency,omitempty"`              // whose rights on this server its calls have
 	UserData           map[string]string `json:"user_data"`                     // all of it, where it is there at all
 	Dependencies       []string          `json:"dependencies"`                  // NAME or NAME:VERSION, in order; likewise
 }

@@ -52,7 +52,7 @@ func newRootCommand(c *cli) *cobra.Command {
 	}
 	add("functions", newNewCommand(c), newDeployCommand(c), newInvokeCommand(c), newListCommand(c), newShowCommand(c),
 		newLogsCommand(c), newRunsCommand(c), newQueueCommand(c), newDeleteCommand(c), newTriggerCommand(c), newAliasCommand(c),
-		newDependencyCommand(c), newExportCommand(c), newImportCommand(c), newTerraformCommand(c), newWallsCommand(c), newGatewayCommand(c))
+		newDependencyCommand(c), newExportCommand(c), newImportCommand(c), newTerraformCommand(c), newWallsCommand(c), newGatewayCommand(c), newFlowCommand(c))
 	add("server", newServeCommand(c), newLoginCommand(c), newLogoutCommand(c), newTokenCommand(c), newRuntimesCommand(c), newDoctorCommand(c))
 	add("people", newProjectCommand(c), newUserCommand(c), newKeyCommand(c), newAgencyCommand(c), newAuditCommand(c))
 	add("", newVersionCommand(c), newExitCodesTopic())

@@ -105,7 +105,7 @@ func (s *source) settings(flags manifest, env []string) (wanted, error) {
 	w.Handler = cmp.Or(flags.Handler, m.Handler)
 	w.MemorySize = cmp.Or(flags.MemorySize, m.MemorySize)
 	w.Timeout = cmp.Or(flags.Timeout, m.Timeout)
-	w.Egress, w.Isolation = cmp.Or(flags.Egress, m.Egress), cmp.Or(flags.Isolation, m.Isolation)
+	w.Egress, w.Isolation, w.Agency = cmp.Or(flags.Egress, m.Egress), cmp.Or(flags.Isolation, m.Isolation), cmp.Or(flags.Agency, m.Agency)
 	w.InitializerHandler = cmp.Or(flags.InitializerHandler, m.InitializerHandler)
 	if flags.Dependencies != nil {
 		w.Dependencies = flags.Dependencies

@@ -211,7 +211,8 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		Functions: functions, Invoker: invoker, Access: identities, Logins: identities, Jobs: jobs, JobList: db, Records: db, Ledger: ledger,
 		Sealer: sealer, Runtime: newestNode(catalogue),
 	})
-	triggers, err := s.newTriggers(db, sealer, jobs, counters)
+	engine := s.newFlows(db, invoker, jobs, counters)
+	triggers, err := s.newTriggers(db, sealer, &flowSink{jobs, db, engine}, counters)
 	if err != nil {
 		return err
 	}
@@ -224,6 +225,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
 			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
+			Flows: s.flows(db, engine, triggers.use), FlowRuns: engine, FlowLists: db,
 			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
 			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
@@ -245,6 +247,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "records of calls", Service: ledger},
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
+		{Name: "workflows", Service: engine},
 		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
 		{Name: "sweep of unpacked packages", Service: newSweep("unpacked packages", cache.Sweep, db.DigestUsed, s.log)},
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},

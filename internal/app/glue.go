@@ -20,6 +20,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/pool"
 	"github.com/hanshu-faas/hanshu/internal/trigger/obs"
+	"github.com/hanshu-faas/hanshu/internal/workflow"
 )
 
 // runtimes shows control the catalogue.
@@ -88,7 +89,7 @@ func (p *preparer) Prepare(ctx context.Context, f *faas.Function) error { return
 func (s *Server) adminConfig(p admin.Permissions, catalogue *lang.Catalogue, counters *metrics.Set, buckets *obs.Kind, walls admin.Walls) admin.Config {
 	c, started := s.driver.Capabilities(), time.Now()
 	return admin.Config{
-		Permissions: p, Walls: walls, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post,
+		Permissions: p, Walls: walls, WriteMetrics: counters.Write, PostBucketEvents: buckets.Post, WorkflowSchema: workflow.Schema(),
 		Status: func() admin.Status {
 			scheme, _, _ := strings.Cut(databaseURL(s.cfg), ":")
 			return admin.Status{

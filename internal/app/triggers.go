@@ -34,10 +34,10 @@ type triggers struct {
 	all.Kinds
 	use    *control.Triggers
 	engine *trigger.Engine
-	sink   trigger.Sink
+	sink   *flowSink
 }
 
-func (s *Server) newTriggers(db *store.DB, sealer *auth.Sealer, sink trigger.Sink, counters *metrics.Set) (*triggers, error) {
+func (s *Server) newTriggers(db *store.DB, sealer *auth.Sealer, sink *flowSink, counters *metrics.Set) (*triggers, error) {
 	at, err := s.gatewayURL()
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (s *Server) gatewayURL() (*url.URL, error) {
 // of its own.
 func (s *Server) newGateway(t *triggers, invoker *invoke.Invoker, identities *auth.Auth, known runtimes) (front, own http.Handler) {
 	cfg := gateway.Config{
-		Routes: t.Routes, Hooks: t.Catalogue, Invoker: invoker, Sink: t.sink, Authenticator: identities, Permissions: identities,
+		Routes: t.Routes, Hooks: t.Catalogue, Invoker: flowGateway{invoker, t.sink}, Sink: t.sink, Authenticator: identities, Permissions: identities,
 		Bodies: s.mux, Log: s.log, ServesHTTP: known.servesHTTP,
 	}
 	if s.gateway != nil {

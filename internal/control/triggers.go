@@ -205,6 +205,9 @@ func (s *Triggers) list(ctx context.Context, filter faas.TriggerFilter) ([]Trigg
 	}
 	views := make([]TriggerView, 0, len(found))
 	for _, t := range found {
+		if t.Key.Package == faas.FlowPackage {
+			continue // the definition of its workflow shows it
+		}
 		v, err := s.view(t, nil)
 		if err != nil {
 			return nil, err

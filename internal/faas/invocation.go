@@ -27,6 +27,8 @@ type Invocation struct {
 	// Kill, when not nil, ends the instance that has the call once it is closed.
 	Kill <-chan struct{}
 
+	Flow *FlowOrigin // the step of a workflow that makes the call; nil for none
+
 	Parent   string    // id of the call that this one replays or follows; "" for none
 	Attempt  int       // at an asynchronous call; 0 and 1 are the first
 	Accepted time.Time // when an asynchronous call was queued; zero for now
@@ -66,6 +68,7 @@ const (
 	SourceDashboard   = "user_dash"
 	SourceSDK         = "sdk"
 	SourceFunction    = "cloud_function"
+	SourceFlow        = "workflow"
 	SourceReplay      = "replay" // somebody had a recorded call run again
 )
 

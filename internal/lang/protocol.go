@@ -89,6 +89,7 @@ type CallExtra struct {
 	WorkflowID      string `json:"workflow_id,omitempty"`
 	WorkflowRunID   string `json:"workflow_run_id,omitempty"`
 	WorkflowStateID string `json:"workflow_state_id,omitempty"`
+	WorkflowAttempt int    `json:"workflow_attempt,omitempty"` // at the state, from 1
 	// For faas.ContractCallback and faas.ContractEdge: where the call comes from, how long it may run, and what its origin says of it.
 	Source  string `json:"source,omitempty"`
 	LimitMS int64  `json:"limit_ms,omitempty"`

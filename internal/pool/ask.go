@@ -21,6 +21,9 @@ const maxQuestions = 50
 // extraOf is what a call carries beside its event.
 func (in *instance) extraOf(f *faas.Function, c faas.Invocation) lang.CallExtra {
 	extra := lang.CallExtra{Alias: c.Alias, Credentials: in.renewedCredentials(f)}
+	if c.Flow != nil {
+		extra.WorkflowID, extra.WorkflowRunID, extra.WorkflowStateID, extra.WorkflowAttempt = c.Flow.Workflow, c.Flow.Run, c.Flow.State, c.Flow.Attempt
+	}
 	if f.Spec.Contract != faas.ContractContext {
 		extra.Source, extra.LimitMS, extra.Origin = c.Source, c.RunLimit(&f.Spec).Milliseconds(), c.Origin
 	}

@@ -174,7 +174,7 @@ func (s *shared) abandon(seq uint32) {
 func (s *shared) call(f *faas.Function, c faas.Invocation, timeout time.Duration) (*faas.Result, liveness) {
 	begun := time.Now()
 	deadline := begun.Add(timeout)
-	extra := lang.CallExtra{Alias: c.Alias, Credentials: s.in.renewedCredentials(f)}
+	extra := s.in.extraOf(f, c)
 	seq, answer, err := s.ask(lang.FrameCall, deadline, func(dst []byte, seq uint32) []byte {
 		return lang.AppendCall(dst, seq, deadline, c.ID, extra, c.Event)
 	})

@@ -38,6 +38,7 @@ type DB struct {
 	write   *sql.DB // on SQLite one connection, so that writers wait in line and never meet a busy database
 	dialect dialect
 	group   *group
+	noteIDs noteIDs
 }
 
 // Open connects to the database and brings its schema up to date. It refuses a database that a newer release has changed.

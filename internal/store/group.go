@@ -38,6 +38,7 @@ type member struct {
 	jobs   []faas.Job
 	ends   []faas.JobEnd
 	claims []faas.LaneClaim
+	more   func(context.Context, *writer) error // what else it wants written; may run again after a failure
 	now    time.Time
 	bytes  int
 
@@ -133,6 +134,9 @@ func (g *group) transact(ctx context.Context, batch []*member) error {
 		if err := w.claim(ctx, batch); err != nil {
 			return err
 		}
+		if err := w.write(ctx, batch); err != nil {
+			return err
+		}
 		return w.count(ctx)
 	})
 	if err != nil {
@@ -153,6 +157,7 @@ type writer struct {
 	fresh map[laneKey]int64 // lanes that this transaction has looked up
 	last  int64
 	books faas.JobBooks // what this transaction adds
+	sums  flowSums      // the same
 	// unprepared are statements worth preparing once the connection is free.
 	unprepared []string
 }

@@ -41,15 +41,18 @@ var actions = map[string]string{
 		ListFunctionAsMetric ListFunctionStatistics ListStatistics ShowFunctionMetrics ShowLtsLogDetails
 		ListFunctionTriggers ListTriggerTypes ListTriggers ShowFunctionTrigger
 		ListFunctionVersions ListVersionAliases ShowVersionAlias
-		ListDependencies ListDependencyVersion ShowDependencyVersion DownloadDependencyVersion ShowDependency ExportFunction`,
+		ListDependencies ListDependencyVersion ShowDependencyVersion DownloadDependencyVersion ShowDependency ExportFunction
+		ListWorkflow ShowWorkFlow ListWorkflowExecutions ShowWorkflowExecution ShowWorkflowExecutionForPage ShowTenantMetric ShowWorkFlowMetric`,
 	"functiongraph write": `CreateEvent UpdateEvent DeleteEvent CreateTags DeleteTags UpdateFuncSnapshot CreateFunctionApp DeleteFunctionApp
 		UpdateTracing CreateVpcEndpoint DeleteVpcEndpoint
 		CreateFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfig UpdateFunctionMaxInstanceConfig UpdateFunctionCollectState
 		UpdateFunctionReservedInstancesCount UpdateFunctionAsyncInvokeConfig DeleteFunctionAsyncInvokeConfig EnableAsyncStatusLog EnableLtsLogs
 		CreateFunctionTrigger UpdateTrigger DeleteFunctionTrigger BatchDeleteFunctionTriggers
 		CreateFunctionVersion CreateVersionAlias UpdateVersionAlias DeleteVersionAlias
-		CreateDependencyVersion DeleteDependencyVersion CreateDependency UpdateDependency DeleteDependency ImportFunction`,
-	"functiongraph invoke": `InvokeFunction AsyncInvokeFunction CancelAsyncInvocation`,
+		CreateDependencyVersion DeleteDependencyVersion CreateDependency UpdateDependency DeleteDependency ImportFunction
+		CreateWorkflow UpdateWorkFlow BatchDeleteWorkflows`,
+	"functiongraph invoke": `InvokeFunction AsyncInvokeFunction CancelAsyncInvocation
+		StartWorkflowExecution StartSyncWorkflowExecution StopWorkFlow RetryWorkFlow CreateCallbackWorkflow`,
 
 	"minapp read":   `ListCloudFunctions ShowCloudFunction ListJobs`,
 	"minapp write":  `CreateCloudFunction UpdateCloudFunction DeleteCloudFunction`,
@@ -76,7 +79,7 @@ var actions = map[string]string{
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
 	"admin administer": `SetWalls CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
 		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic`,
-	"admin self": `ShowStatus ListRuntimes ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
+	"admin self": `ShowStatus ListRuntimes ShowWorkflowSchema ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }
 
 // holds are the actions of each role, said here once more.

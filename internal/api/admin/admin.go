@@ -42,6 +42,8 @@ type Config struct {
 	Status       func() Status
 	Runtimes     func() []Runtime
 	WriteMetrics func(io.Writer)
+	// WorkflowSchema is the JSON Schema of the definitions of workflows.
+	WorkflowSchema []byte
 	// PostBucketEvents hands a bucket's notification to the triggers of a project, and tells how many calls it becomes.
 	PostBucketEvents func(ctx context.Context, project string, body []byte) (int, error)
 	Healthy          func(ctx context.Context) error // asked by /healthz; nil means ready
@@ -85,6 +87,7 @@ func New(cfg Config) httpkit.Face {
 		{Method: "GET", Path: "/metrics", Operation: "Metrics", Open: true, Handle: f.metrics},
 		{Method: "GET", Path: "/admin/v1/status", Operation: "ShowStatus", Action: auth.ActionSelf, Handle: f.status},
 		{Method: "GET", Path: "/admin/v1/runtimes", Operation: "ListRuntimes", Action: auth.ActionSelf, Handle: f.runtimes},
+		{Method: "GET", Path: "/admin/v1/workflow-schema", Operation: "ShowWorkflowSchema", Action: auth.ActionSelf, Handle: f.workflowSchema},
 		{Method: "POST", Path: "/admin/v1/projects/{project_id}/events/obs", Operation: "PostBucketEvents", Action: auth.ActionInvoke, Handle: f.postBucketEvents},
 	}, f.runRoutes(), f.jobRoutes(), f.dependencyRoutes(), f.peopleRoutes(), f.keyRoutes(), f.auditRoutes(), f.wallRoutes(), f.gatewayRoutes())}
 }

@@ -172,6 +172,10 @@ type errorBody struct {
 func (a *api) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	reply := a.errors.of(err)
 	body := errorBody{Code: reply.code, Message: reply.text}
+	if reply.status != http.StatusUnauthorized && ofFlows(r.URL.Path) {
+		reply = flowReply(err)
+		body = errorBody{Code: reply.code, Message: reply.text, RequestID: httpkit.RequestIDOf(r.Context())}
+	}
 	switch reply.status {
 	case http.StatusUnauthorized:
 		body.Message = "Incorrect IAM authentication information: " + reply.text

@@ -49,6 +49,9 @@ type Config struct {
 	JobList   JobList
 	Tallies   Tallies
 	Instances Instances
+	Flows     *control.Flows
+	FlowRuns  FlowRuns
+	FlowLists FlowLists
 
 	Events       *control.TestEvents
 	Tags         *control.Tags
@@ -120,7 +123,7 @@ func (a *api) routes() []httpkit.Route {
 
 // catalogueRoutes lists the operations on what stands beside functions, and those that are refused.
 func (a *api) catalogueRoutes() []httpkit.Route {
-	return slices.Concat(a.eventRoutes(), a.tagRoutes(), a.snapshotRoutes(), a.templateRoutes(), a.refusedRoutes())
+	return slices.Concat(a.eventRoutes(), a.tagRoutes(), a.snapshotRoutes(), a.templateRoutes(), a.workflowRoutes(), a.refusedRoutes())
 }
 
 // noted gives routes their notes.

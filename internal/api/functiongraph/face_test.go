@@ -211,6 +211,9 @@ func TestOperations(t *testing.T) {
 		"DeleteVersionAlias",
 		"ListDependencies", "CreateDependencyVersion", "ListDependencyVersion", "ShowDependencyVersion", "DeleteDependencyVersion",
 		"DownloadDependencyVersion", "CreateDependency", "ShowDependency", "UpdateDependency", "DeleteDependency", "ExportFunction", "ImportFunction",
+		"CreateWorkflow", "ListWorkflow", "ShowWorkFlow", "UpdateWorkFlow", "BatchDeleteWorkflows", "StartWorkflowExecution",
+		"StartSyncWorkflowExecution", "ListWorkflowExecutions", "ShowWorkflowExecution", "ShowWorkflowExecutionForPage", "StopWorkFlow",
+		"RetryWorkFlow", "CreateCallbackWorkflow", "ShowTenantMetric", "ShowWorkFlowMetric",
 	}, functiongraph.Operations())
 	for _, r := range functiongraph.New(functiongraph.Config{}).Routes {
 		require.False(t, r.Open, r.Operation)

@@ -278,5 +278,12 @@ func (a *api) listQuotas(w http.ResponseWriter, r *http.Request) error {
 	if mostReserved > 0 {
 		answer.Quotas.Resources = append(answer.Quotas.Resources, resourceAnswer{Type: "fgs_func_occurs", Quota: int64(mostReserved), Used: int64(reserved)})
 	}
+	if a.Flows != nil {
+		_, flows, err := a.Flows.List(r.Context(), faas.FlowFilter{Project: project, Limit: 1})
+		if err != nil {
+			return err
+		}
+		answer.Quotas.Resources = append(answer.Quotas.Resources, resourceAnswer{Type: "fgs_workflow_num", Quota: faas.MaxFlows, Used: flows})
+	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }

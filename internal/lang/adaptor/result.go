@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/hanshu-faas/hanshu/internal/lang"
@@ -71,9 +72,14 @@ func SetExtra(extra lang.CallExtra, set func(name, value string), drop func(name
 	if alias != "" {
 		alias = "!" + alias // as a qualifier names one
 	}
-	for _, h := range [4][2]string{
+	attempt := ""
+	if extra.WorkflowAttempt > 0 {
+		attempt = strconv.Itoa(extra.WorkflowAttempt)
+	}
+	for _, h := range [5][2]string{
 		{"X-Cff-Origin-Version-Tag", alias}, {"X-Cff-Workflow-Id", extra.WorkflowID},
 		{"X-Cff-Workflow-Run-Id", extra.WorkflowRunID}, {"X-Cff-Workflow-State-Id", extra.WorkflowStateID},
+		{"X-Cff-Workflow-Attempt", attempt},
 	} {
 		if h[1] == "" {
 			drop(h[0])

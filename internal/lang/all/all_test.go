@@ -60,6 +60,7 @@ func TestCallbacks(t *testing.T) {
 			t.Run(in.Version, func(t *testing.T) {
 				t.Parallel()
 				langtest.Callbacks(t, l, in)
+				t.Run("requests", func(t *testing.T) { langtest.CallbackRequests(t, l, in) })
 			})
 		}
 	}

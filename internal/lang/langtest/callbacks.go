@@ -64,6 +64,50 @@ func Callbacks(t *testing.T, l *lang.Language, in lang.Install) {
 	})
 }
 
+// CallbackRequests holds BaaS.request to what axios does, against a server in the function's own process.
+func CallbackRequests(t *testing.T, l *lang.Language, in lang.Install) {
+	t.Helper()
+	const source = `const http = require('http')
+exports.main = async (event) => {
+  const server = http.createServer((req, res) => {
+    let body = ''
+    req.on('data', (part) => { body += part }).on('end', () => {
+      if (req.url === '/moved') return res.writeHead(302, { Location: '/there?x=1' }).end()
+      if (req.url === '/no') return res.writeHead(404).end('{"why":"none"}')
+      if (req.url === '/silent') return
+      res.setHeader('Content-Type', 'application/json')
+      res.end(JSON.stringify([req.method, req.url, req.headers['content-type'] || '', req.headers['x-mine'] || '', body]))
+    })
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const at = 'http://127.0.0.1:' + server.address().port
+  const failure = (e) => [e.name, e.code]
+  const said = [
+    (await BaaS.request({ url: at + '/a', params: { q: [1, 'b c'] }, headers: { 'X-Mine': 'yes' } })).data,
+    (await BaaS.request.post(at + '/b', { n: 1 })).data,
+    (await BaaS.request(at + '/c', { method: 'put', data: 'a=1' })).data,
+    (await BaaS.request.post(at + '/moved', { n: 1 })).data,
+    await BaaS.request(at + '/no').catch((e) => [...failure(e), e.response.data.why]),
+    await BaaS.request(at + '/silent', { timeout: 50 }).catch(failure),
+    await BaaS.request('ftp://x/').catch(failure),
+    (await Promise.all(Array.from({ length: 60 }, () => BaaS.request.get(at + '/many')))).length,
+  ]
+  server.closeAllConnections ? server.closeAllConnections() : 0
+  await new Promise((resolve) => server.close(resolve))
+  said.push(await BaaS.request(at + '/gone').catch(failure))
+  return said
+}`
+	w := Start(t, l, in, Bootstrap(t, l))
+	loaded(t, w.Load(lang.Load{CodeRoot: Write(t, map[string]string{"index.js": source}), Handler: "index.main", Contract: faas.ContractCallback, MemoryMB: 128, ProjectID: "7aad83af", Package: "default", MaxResult: 1 << 20}))
+	w.Send(`{}`)
+	r := w.Receive()
+	require.Zero(t, r.Fail, "%v", r.Failure)
+	require.JSONEq(t, `[
+		["GET", "/a?q=1&q=b+c", "", "yes", ""], ["POST", "/b", "application/json", "", "{\"n\":1}"],
+		["PUT", "/c", "application/x-www-form-urlencoded", "", "a=1"], ["GET", "/there?x=1", "", "", ""],
+		["HError", 404, "none"], ["HError", 601], ["HError", 605], 60, ["HError", 600]]`, string(r.Frame.Body))
+}
+
 // normal makes the ids of the harness's calls, "request-<n>", one.
 func normal(body []byte) []byte {
 	var v any

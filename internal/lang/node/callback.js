@@ -2,7 +2,7 @@
 // for that contract (minapp reference 4).
 //
 // The event is an envelope around the caller's data. The answer goes out when the event loop has nothing left to do. What
-// the global BaaS asks of the platform goes over the control channel, since a function has no network.
+// the global BaaS asks of the platform goes over the control channel, as a function may have no network.
 'use strict';
 
 const VERSION = 'v3.23.6';
@@ -162,9 +162,7 @@ module.exports = (worker) => {
       const answer = await BaaS.invoke(name, params, sync);
       return { status: 200, statusText: 'OK', statusCode: 200, headers: {}, data: answer };
     },
-    async request() {
-      throw new HError(600, 'functions have no way out to the network here, so BaaS.request cannot be made');
-    },
+    request: require('./request.js')(HError),
     async getServerDate() {
       return { status: 200, statusText: 'OK', statusCode: 200, headers: {}, data: { time: new Date().toISOString() } };
     },

@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-//go:embed worker.js shared.js callback.js
+//go:embed worker.js shared.js callback.js request.js
 var bootstrap embed.FS
 
 var binary = regexp.MustCompile(`^(node|nodejs)$`)

@@ -301,6 +301,7 @@ class Context {
   getWorkflowID() { return (this.extra && this.extra.workflow_id) || ''; }
   getWorkflowRunID() { return (this.extra && this.extra.workflow_run_id) || ''; }
   getWorkflowStateID() { return (this.extra && this.extra.workflow_state_id) || ''; }
+  getWorkflowAttempt() { return (this.extra && this.extra.workflow_attempt) || 0; }
 }
 
 // --- life

@@ -56,6 +56,7 @@ final class Context
     public function getWorkflowID() { return $this->extra['workflow_id'] ?? ''; }
     public function getWorkflowRunID() { return $this->extra['workflow_run_id'] ?? ''; }
     public function getWorkflowStateID() { return $this->extra['workflow_state_id'] ?? ''; }
+    public function getWorkflowAttempt() { return $this->extra['workflow_attempt'] ?? 0; }
 }
 
 /** $context->getLogger(). A message may be a format of sprintf with its arguments behind it. */

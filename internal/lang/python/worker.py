@@ -39,6 +39,7 @@ class Context(object):
     """What a handler gets beside the event. What is the same for all calls stands on the class, set by _prepare."""
 
     alias = workflow_id = workflow_run_id = workflow_state_id = ""
+    workflow_attempt = 0
 
     def __init__(self, request_id, deadline):
         self.request_id = request_id
@@ -127,6 +128,9 @@ class Context(object):
 
     def getWorkflowStateID(self):
         return self.workflow_state_id
+
+    def getWorkflowAttempt(self):
+        return self.workflow_attempt
 
 
 class Output(object):

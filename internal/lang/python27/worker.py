@@ -115,6 +115,7 @@ class Context(object):
     """What a handler gets beside the event. What is the same for all calls stands on the class, set by prepare."""
 
     alias = workflow_id = workflow_run_id = workflow_state_id = ""
+    workflow_attempt = 0
 
     def __init__(self, request_id, deadline):
         self.request_id = request_id
@@ -158,6 +159,7 @@ for _method, _name in {
     "FunctionName": "function_name", "Version": "version", "MemorySize": "memory_size", "CPUNumber": "cpu_number",
     "ProjectID": "project_id", "Package": "package", "Logger": "logger", "Alias": "alias", "WorkflowID": "workflow_id",
     "WorkflowRunID": "workflow_run_id", "WorkflowStateID": "workflow_state_id",
+    "WorkflowAttempt": "workflow_attempt",
 }.items():
     setattr(Context, "get" + _method, getter(_name))
 

@@ -193,6 +193,14 @@ type noLinks struct{ wasisys.FS }
 // Symlink implements wasisys.FS.
 func (noLinks) Symlink(string, string) wasisys.Errno { return wasisys.EPERM }
 
+// attemptText gives the number of an attempt; "" for none.
+func attemptText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 // run gives a call a fresh instance. The failure, if there is one, is of the kind given.
 func (m *module) run(h head, event []byte) (output []byte, kind byte, failure *lang.Failure) {
 	out, log := &result{limit: m.limit}, linesOf(os.Stderr, h.seq, m.together)
@@ -201,6 +209,7 @@ func (m *module) run(h head, event []byte) (output []byte, kind byte, failure *l
 	for _, more := range [][2]string{
 		{"RUNTIME_FUNC_ALIAS", h.extra.Alias}, {"RUNTIME_WORKFLOW_ID", h.extra.WorkflowID},
 		{"RUNTIME_WORKFLOW_RUN_ID", h.extra.WorkflowRunID}, {"RUNTIME_WORKFLOW_STATE_ID", h.extra.WorkflowStateID},
+		{"RUNTIME_WORKFLOW_ATTEMPT", attemptText(h.extra.WorkflowAttempt)},
 	} {
 		if more[1] != "" {
 			cfg = cfg.WithEnv(more[0], more[1])
