@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"net/netip"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -55,4 +58,24 @@ func (c *cli) placing(use, short, done, long string, do func(server *client.Clie
 	cmd.Flags().StringVar(&gateway, "gateway", "", "serial number of the gateway, or PRODUCT/SERIAL")
 	cmd.Flags().StringVar(&product, "product", "", "serial number of the product, for all of its gateways")
 	return cmd
+}
+
+// onlyHere names the addresses of an enrollment file that mean the machine on which they are used.
+func onlyHere(file []byte) []string {
+	var addresses map[string]any
+	if json.Unmarshal(file, &addresses) != nil {
+		return nil
+	}
+	var near []string
+	for _, name := range []string{"broker_url", "http_url"} {
+		text, _ := addresses[name].(string)
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		if at, err := netip.ParseAddr(u.Hostname()); err == nil && at.IsLoopback() || u.Hostname() == "localhost" {
+			near = append(near, name)
+		}
+	}
+	return near
 }

@@ -63,6 +63,10 @@ func runEnroll(ctx context.Context, c *cli, product, gateway, description, out s
 	if err != nil {
 		return err
 	}
+	if near := onlyHere(file); len(near) > 0 {
+		c.notef("%s in it lead to this machine alone; for a gateway elsewhere put in how it reaches the server, which must listen there (serve --listen, --mqtt-url)\n",
+			strings.Join(near, " and "))
+	}
 	if out == "" {
 		c.printf("%s", file)
 		return nil
