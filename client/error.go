@@ -27,6 +27,7 @@ func (a *answer) failure() error {
 		Code      string `json:"error_code"`
 		Message   string `json:"error_msg"`
 		RequestID string `json:"request_id"`
+		Said      string `json:"Message"` // in UIoT Stack's answers
 		Error     struct {
 			Code    json.RawMessage `json:"code"` // a number in IAM's answers, a word in ours
 			Message string          `json:"message"`
@@ -45,6 +46,9 @@ func (a *answer) failure() error {
 	}
 	if e.Message == "" {
 		e.Message = body.Error.Message
+	}
+	if e.Message == "" {
+		e.Message = body.Said
 	}
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the server answered %d %s", a.status, http.StatusText(a.status))

@@ -98,6 +98,26 @@ func (c *Client) EnrollGateway(ctx context.Context, product, gateway, descriptio
 	return append(out.Bytes(), '\n'), err
 }
 
+// BindFunction has a function of the package default run on a gateway, or with gateway "" on every gateway of the product, also those
+// that come later (UIoT Stack, function/bind).
+func (c *Client) BindFunction(ctx context.Context, function, product, gateway string) error {
+	return c.place(ctx, "bind", function, product, gateway)
+}
+
+// UnbindFunction takes back a BindFunction of the same place.
+func (c *Client) UnbindFunction(ctx context.Context, function, product, gateway string) error {
+	return c.place(ctx, "unbind", function, product, gateway)
+}
+
+func (c *Client) place(ctx context.Context, what, function, product, gateway string) error {
+	body := map[string]string{"FunctionName": function, "ProductSN": product}
+	if gateway != "" {
+		body["GatewaySN"] = gateway
+	}
+	inProject := http.Header{"X-Project-Id": {c.cfg.ProjectID}} // the path names none
+	return c.call(ctx, request{method: http.MethodPost, path: "/api/v1/function/" + what, header: inProject}, body, nil)
+}
+
 // PushGateway sends a gateway anew what it shall be, and gives the version of that.
 func (c *Client) PushGateway(ctx context.Context, g GatewayRef) (uint64, error) {
 	var got struct {

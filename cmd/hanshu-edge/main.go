@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -49,9 +50,7 @@ func main() {
 		if errors.As(err, &bad) {
 			code = exitUsage
 		}
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "hanshu-edge:", err)
-		}
+		fmt.Fprintln(os.Stderr, "hanshu-edge:", err)
 	}
 	os.Exit(code)
 }
@@ -75,21 +74,40 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	if command == nil {
 		return usageError{fmt.Errorf("there is no command %q; `hanshu-edge help` lists them", args[0])}
 	}
-	return command(ctx, args[1:], out)
+	err := command(ctx, args[1:], out)
+	var help helpAsked
+	if errors.As(err, &help) {
+		_, err = io.WriteString(out, string(help))
+	}
+	return err
 }
 
 // flags begins the flags of a command.
 func flags(name string) (*flag.FlagSet, *string) {
 	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set.SetOutput(io.Discard) // parse says what is wrong, once
 	return set, set.String("data-dir", "", "where the gateway keeps its data (default: as the enrollment says, or "+defaultDir+")")
 }
 
-// parse reads flags, and wants as many other words as are named. Flags may stand behind words.
+// helpAsked is the answer to --help behind a command.
+type helpAsked string
+
+func (h helpAsked) Error() string { return string(h) }
+
+// parse reads flags, and wants as many other words as are named. Flags may stand behind words. Asked for help it gives helpAsked.
 func parse(set *flag.FlagSet, args []string, names ...string) ([]string, error) {
 	var words []string
 	for {
-		if err := set.Parse(args); err != nil {
-			return nil, usageError{err}
+		err := set.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			var text strings.Builder
+			_, _ = fmt.Fprintf(&text, "Flags of hanshu-edge %s:\n", set.Name()) // a builder takes all
+			set.SetOutput(&text)
+			set.PrintDefaults()
+			return nil, helpAsked(text.String())
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%w; see hanshu-edge %s --help", err, set.Name())}
 		}
 		rest := set.Args()
 		if len(rest) == 0 {

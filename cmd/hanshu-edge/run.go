@@ -25,7 +25,7 @@ const (
 // run runs the gateway.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	set, dir := flags("run")
-	config := set.String("config", "", "enrollment file (default: that of `hanshu-edge enroll` in the data directory)")
+	config := set.String("config", "", "enrollment file (default: that of hanshu-edge enroll in the data directory)")
 	bus := set.String("bus", agent.DefaultBus, "address of the local bus for drivers, on loopback; none for no bus")
 	isolation := set.String("sandbox", "native", "how functions are isolated: native, or none for no protection at all")
 	level := set.String("log-level", "info", "debug, info, warn or error")
@@ -165,7 +165,7 @@ func token(dir string) string {
 // enroll makes this machine a gateway.
 func enroll(ctx context.Context, args []string, out io.Writer) error {
 	set, dir := flags("enroll")
-	file := set.String("file", "", "enrollment file, from `hanshu gateway enroll`")
+	file := set.String("file", "", "enrollment file, from hanshu gateway enroll")
 	secret := set.String("product-secret", "", "ask the cloud for the gateway's own secret with this one of its product (dynamic registration)")
 	if _, err := parse(set, args); err != nil {
 		return err

@@ -110,6 +110,44 @@ func TestCommandLineMistakes(t *testing.T) {
 	require.Contains(t, notes, `list takes no arguments, and was given "more"`)
 }
 
+// TestNothingPassedOver: what cannot be meant is refused before a server is asked, with the reason.
+func TestNothingPassedOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "job.py")
+	require.NoError(t, os.WriteFile(file, []byte("def handler(event, context): pass\n"), 0o600))
+	admin := filepath.Join(dir, "admin.json")
+	identity := `{"endpoint":"http://127.0.0.1:1","region":"r","project_id":"p","access_key":"a","secret_key":"s"}`
+	require.NoError(t, os.WriteFile(admin, []byte(identity), 0o600))
+	folder := filepath.Join(dir, "folder")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, manifestName), []byte(`{"memory_size":"big"}`), 0o600))
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"deploy", file, "--memory", "0"}, "--memory cannot be 0"},
+		{[]string{"deploy", file, "--timeout", "0"}, "--timeout cannot be 0"},
+		{[]string{"deploy", file, "--handler", ""}, "--handler cannot be empty"},
+		{[]string{"deploy", file, "--runtime", "Node.js20.15"}, `a .py file is for Python, and not for runtime "Node.js20.15"`},
+		{[]string{"deploy", folder}, `"memory_size" cannot be a JSON string`},
+		{[]string{"user", "create", "ada", "--role", "boss"}, `"boss" is no role`},
+	} {
+		c, _, notes := testCLI(nil)
+		root := newRootCommand(c)
+		root.SetArgs(append(tc.args, "--admin-file", admin))
+		require.Equal(t, exitUsage, c.report(root.ExecuteContext(t.Context())), tc.args)
+		require.Contains(t, notes.String(), tc.want)
+	}
+}
+
+func TestOnlyHere(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"broker_url", "http_url"}, onlyHere([]byte(`{"broker_url":"mqtts://127.0.0.1:8883","http_url":"http://[::1]:8080"}`)))
+	require.Equal(t, []string{"http_url"}, onlyHere([]byte(`{"broker_url":"mqtts://cloud.example:8883","http_url":"http://localhost:8080"}`)))
+	require.Empty(t, onlyHere([]byte(`{"broker_url":"mqtts://10.0.0.5:8883"}`)))
+}
+
 // TestWhichServer: the documented order of search.
 func TestWhichServer(t *testing.T) {
 	dir := t.TempDir()

@@ -47,6 +47,16 @@ tests/ or docs/*.md.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
   hanshu deploy build.zip --name order --handler src/index.handler --env STAGE=test`,
 		Args: oneArg("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"memory", "timeout"} { // 0 would read as nothing said
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
+					return usagef("--%s cannot be 0; leave it out to keep what is there", name)
+				}
+			}
+			for _, name := range []string{"name", "package", "runtime", "handler"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+					return usagef("--%s cannot be empty; leave it out to keep what is there", name)
+				}
+			}
 			if cmd.Flags().Changed("init-handler") {
 				flags.InitializerHandler = &initHandler
 			}

@@ -17,10 +17,10 @@ func newGatewayCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gateway", Short: "enroll gateways and see what runs on them",
 		Long: `A gateway is a machine that runs functions where it stands, with or without a network, by the program hanshu-edge. What is bound
-to it or to its product (POST /api/v1/function/bind) reaches it by itself. GATEWAY is a serial number, or PRODUCT/SERIAL.`,
+to it or to its product ('bind', or POST /api/v1/function/bind) reaches it by itself. GATEWAY is a serial number, or PRODUCT/SERIAL.`,
 		Args: noArgs,
 	}
-	cmd.AddCommand(newGatewayEnroll(c), newGatewayList(c), newGatewayShow(c), newGatewayPush(c), newGatewayLogs(c), newGatewayInvoke(c),
+	cmd.AddCommand(newGatewayEnroll(c), newGatewayBind(c), newGatewayUnbind(c), newGatewayList(c), newGatewayShow(c), newGatewayPush(c), newGatewayLogs(c), newGatewayInvoke(c),
 		newGatewayBundle(c), newGatewayMessages(c), newGatewayDiagnose(c), newGatewayAccounts(c), newGatewayRelease(c))
 	return cmd
 }
@@ -62,6 +62,10 @@ func runEnroll(ctx context.Context, c *cli, product, gateway, description, out s
 	file, err := server.EnrollGateway(ctx, product, gateway, description)
 	if err != nil {
 		return err
+	}
+	if near := onlyHere(file); len(near) > 0 {
+		c.notef("%s in it lead to this machine alone; for a gateway elsewhere put in how it reaches the server, which must listen there (serve --listen, --mqtt-url)\n",
+			strings.Join(near, " and "))
 	}
 	if out == "" {
 		c.printf("%s", file)

@@ -52,6 +52,10 @@ func readManifest(path string) (manifest, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return m, usagef("%s: %q cannot be a JSON %s", path, kind.Field, kind.Value)
+		}
 		return m, usagef("%s: %v", path, err)
 	}
 	if dec.More() {

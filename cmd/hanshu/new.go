@@ -24,9 +24,9 @@ func newNewCommand(c *cli) *cobra.Command {
 		Use:   "new NAME",
 		Short: "start a function: a folder with an example",
 		Long: `New makes the folder NAME in the current folder, with an example function and hanshu.json, which describes it for deploy:
-name, package, description, runtime, handler, initializer_handler, initializer_timeout, memory_size, timeout, user_data.
-It changes nothing that is there. Without --runtime it takes the newest Python that the server has, or this machine where no server
-can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
+name, package, description, runtime, handler, initializer_handler, initializer_timeout, memory_size, timeout, user_data,
+dependencies, egress, isolation. It changes nothing that is there. Without --runtime it takes the newest Python that the server
+has, or this machine where no server can be asked.` + exitHelp(exitOK, exitUsage, exitServer),
 		Example: `  hanshu new hello
   hanshu new hello --runtime Node.js18.15
   hanshu new site --runtime http`,

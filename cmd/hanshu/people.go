@@ -210,6 +210,9 @@ func newUserCreateCommand(c *cli) *cobra.Command {
 	cmd := c.verb("create NAME", "make a user", `Create makes a user. Without --password-file the user has no password and works with access keys ('hanshu key create').`,
 		"hanshu user create ada --role developer --password-file -", 1,
 		func(ctx context.Context, server *client.Client, args []string) (string, error) {
+			if !slices.Contains([]string{"", "admin", "developer", "invoker", "viewer"}, role) { // before the user is there
+				return "", usagef("%.40q is no role; take admin, developer, invoker or viewer", role)
+			}
 			project, err := at.id(ctx, server)
 			if err != nil {
 				return "", err

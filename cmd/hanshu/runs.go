@@ -62,7 +62,7 @@ ended, unless a filter is set. With --json it prints an array.` + exitHelp(exitO
 	}
 	flags := cmd.Flags()
 	flags.IntVarP(&o.number, "number", "n", 50, "so many of the newest calls")
-	flags.StringVar(&o.Status, "status", "", "only those that failed (failed), or that failed with this code, such as timeout")
+	flags.StringVar(&o.Status, "status", "", "only those that went well (ok), that failed (failed), or that failed with this code, such as timeout")
 	flags.StringVar(&o.Source, "source", "", "only those from there: api, timer, replay, ...")
 	flags.StringVar(&o.Version, "version", "", "only those of this version, or through the alias !NAME")
 	flags.DurationVar(&o.since, "since", 0, "only those that ended within this time")

@@ -57,6 +57,8 @@ func runShow(ctx context.Context, c *cli, name string) error {
 		{"processor", fmt.Sprintf("%d/1000 of a core", f.CPU)},
 		{"timeout", fmt.Sprintf("%d s", f.Timeout)},
 		{"user data", strings.Join(userDataNames(f.UserData), ", ")},
+		{"egress", c.clean(f.Egress)},
+		{"isolation", f.Isolation},
 		{"code", f.CodeType + ", " + size(f.CodeSize)},
 		{"digest", f.Digest},
 		{"dependencies", strings.Join(f.Dependencies, ", ")},

@@ -117,6 +117,9 @@ func (s *source) settings(flags manifest, env []string) (wanted, error) {
 		}
 		w.env[name] = text
 	}
+	if one := s.language.ending; one != "" && one == filepath.Ext(s.path) && w.Runtime != "" && !strings.HasPrefix(w.Runtime, s.language.prefix) {
+		return w, usagef("a %s file is for %s, and not for runtime %.40q", one, s.language.prefix, w.Runtime)
+	}
 	return w, checkName(w.Name)
 }
 

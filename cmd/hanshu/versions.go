@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -122,6 +123,11 @@ the second one of an alias stays until that is led elsewhere.` + exitHelp(exitOK
 			if err != nil {
 				return err
 			}
+			aliases, err := server.ListAliases(cmd.Context(), server.URN(r))
+			if err != nil {
+				return err
+			}
+			aliases = slices.DeleteFunc(aliases, func(a client.Alias) bool { return a.Version != args[1] })
 			r.Qualifier = args[1]
 			urn := server.URN(r)
 			if err := server.DeleteFunction(cmd.Context(), urn); err != nil {
@@ -132,6 +138,9 @@ the second one of an alias stays until that is led elsewhere.` + exitHelp(exitOK
 				return nil
 			}
 			c.printf("deleted %s\n", urn)
+			for _, a := range aliases {
+				c.printf("deleted its alias %s\n", a.Name)
+			}
 			return nil
 		},
 	}

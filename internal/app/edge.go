@@ -225,6 +225,12 @@ func (g *gateways) brokerURL() (string, error) {
 // gatewayDataDir is where an agent keeps its data if nobody says otherwise.
 const gatewayDataDir = "/var/lib/hanshu-edge"
 
+// Accepts is of admin.Gateways.
+func (g *gateways) Accepts() error {
+	_, err := g.brokerURL()
+	return err
+}
+
 // Enroll is of admin.Gateways.
 func (g *gateways) Enroll(ctx context.Context, one *faas.Gateway) ([]byte, error) {
 	broker, err := g.brokerURL()

@@ -99,8 +99,10 @@ func (s *Functions) apply(f *faas.Function, set Settings) error {
 	assign(&spec.Egress, set.Egress)
 	assign(&spec.Isolation, set.Isolation)
 	assign(&spec.NoPublicNetwork, set.NoPublic)
-	if _, err := faas.ParseEgress(spec.Egress); err != nil {
-		return err
+	if set.Egress != nil { // what was once allowed stays
+		if err := faas.CheckEgress(spec.Egress); err != nil {
+			return err
+		}
 	}
 	if err := setSeconds(&spec.Timeout, set.TimeoutSec, "timeout", faas.MinTimeout, faas.MaxTimeout); err != nil {
 		return err

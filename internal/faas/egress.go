@@ -113,6 +113,22 @@ func parseEgressRule(entry string) (EgressRule, error) {
 	return rule, nil
 }
 
+// CheckEgress is ParseEgress for a policy that somebody sets: it also refuses to list what no list can open, the loopback, which is a
+// function's own. Error: CodeInvalid, field "egress".
+func CheckEgress(text string) error {
+	e, err := ParseEgress(text)
+	if err != nil {
+		return err
+	}
+	for _, r := range e.Rules {
+		if r.Name == "localhost" || r.Name == "" && r.Network.Addr().IsLoopback() {
+			return Errorf(CodeInvalid, "egress", "egress lists the loopback, which is the function's own and never this host's; list another address of this host, one that "+
+				"the operator permits with --egress-private")
+		}
+	}
+	return nil
+}
+
 func parsePort(text string) (uint16, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err == nil && n == 0 {

@@ -41,6 +41,17 @@ func TestParseEgress(t *testing.T) {
 	}
 }
 
+func TestCheckEgress(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"127.0.0.1:80", "10.0.0.1,127.0.0.0/8", "[::1]:80", "localhost:5432"} {
+		require.ErrorContains(t, faas.CheckEgress(text), "the function's own", text)
+	}
+	for _, text := range []string{"", "none", "open", "10.0.0.1:80", "db.internal", "0.0.0.0/0"} {
+		require.NoError(t, faas.CheckEgress(text), text)
+	}
+	require.Error(t, faas.CheckEgress("a b"))
+}
+
 func TestEgressLists(t *testing.T) {
 	t.Parallel()
 	e, err := faas.ParseEgress("api.example.com:443,*.b.example,192.0.2.0/24:80-90,2001:db8::/32")

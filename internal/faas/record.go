@@ -46,6 +46,7 @@ type RecordFilter struct {
 	Version                string // "" for all; the name of an alias behind "!" for the calls that came through it
 	Source                 string // "" for all
 	Failed                 bool   // only those with a Code
+	Succeeded              bool   // only those without
 	Code                   Code   // "" for all
 	From, To               time.Time
 	After, Before          int64 // Seq; 0 for no bound

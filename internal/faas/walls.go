@@ -32,7 +32,7 @@ type ProjectWalls struct {
 
 // Check holds the words of the settings to their rules. Errors: CodeInvalid, field "egress" or "isolation".
 func (p ProjectWalls) Check() error {
-	if _, err := ParseEgress(p.Egress); err != nil {
+	if err := CheckEgress(p.Egress); err != nil {
 		return err
 	}
 	return CheckIsolation(p.Isolation)

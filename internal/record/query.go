@@ -139,7 +139,7 @@ func (p *pager) passes(r *faas.Record) bool {
 		version = faas.Qualifier("", r.Alias)
 	}
 	return (f.Version == "" || version == f.Version) && (f.Source == "" || r.Source == f.Source) &&
-		(f.Code == "" || r.Code == f.Code) && (!f.Failed || r.Code != "")
+		(f.Code == "" || r.Code == f.Code) && (!f.Failed || r.Code != "") && (!f.Succeeded || r.Code == "")
 }
 
 // listJournal takes what is meant of the journal.

@@ -114,6 +114,11 @@ func TestRecordsComeBack(t *testing.T) {
 		failed := all(t, s, faas.RecordFilter{Project: "p1", Failed: true, Limit: 1})
 		require.Len(t, failed, 71)
 		require.Empty(t, failed[0].Logs, "only Whole has bodies")
+		well := all(t, s, faas.RecordFilter{Project: "p1", Succeeded: true})
+		require.Len(t, well, len(all(t, s, faas.RecordFilter{Project: "p1"}))-71)
+		for _, r := range well {
+			require.Empty(t, r.Code)
+		}
 		require.Len(t, all(t, s, faas.RecordFilter{Project: "p1", Code: faas.CodeException}), 71)
 		require.Empty(t, all(t, s, faas.RecordFilter{Project: "p1", Code: faas.CodeTimeout}))
 		require.Empty(t, all(t, s, faas.RecordFilter{Project: "p2"}))

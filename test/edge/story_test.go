@@ -146,7 +146,9 @@ func TestStory(t *testing.T) {
 		return len(list) == 2 && list[0].Status == "online" && list[1].Status == "online"
 	})
 	begun := time.Now()
-	o.call("function/bind", map[string]any{"FunctionName": "f1", "ProductSN": product})
+	var bound struct{ Done string }
+	o.run(&bound, "gateway", "bind", "f1", "--product", product)
+	require.Equal(t, "bound", bound.Done)
 	o.wait("one runs it", func() bool { return o.online("f1", "one") })
 	o.wait("two runs it", func() bool { return o.online("f1", "two") })
 	t.Logf("from bind to online on both: %v", time.Since(begun).Round(time.Millisecond))

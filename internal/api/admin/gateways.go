@@ -16,6 +16,8 @@ import (
 // Gateways is where operators ask for things of gateways. Errors of those that need the gateway: CodeUnavailable, field "gateway",
 // while it is offline; CodeQueueTimeout.
 type Gateways interface {
+	// Accepts tells whether gateways can come at all. Error: CodeUnsupported, field "mqtt".
+	Accepts() error
 	// Enroll writes the file with which a gateway starts. It holds a secret. Error: CodeUnsupported, field "mqtt".
 	Enroll(ctx context.Context, one *faas.Gateway) ([]byte, error)
 	// Push sends a gateway its desired document anew, and tells the version.
@@ -193,6 +195,9 @@ func (f face) enroll(w http.ResponseWriter, r *http.Request) error {
 	var b enrollBody
 	if err := httpkit.DecodeJSON(httpkit.BodyOf(r.Context()), &b); err != nil {
 		return err
+	}
+	if err := f.cfg.Gateways.Accepts(); err != nil {
+		return err // before anything is made
 	}
 	ctx := r.Context()
 	if _, err := f.cfg.Placed.Product(ctx, project, b.Product); faas.CodeOf(err) == faas.CodeNotFound {

@@ -162,12 +162,14 @@ func (f face) runs(w http.ResponseWriter, r *http.Request) error {
 	filter.Limit = int(max(limit, 1))
 	switch status := query.Get("status"); {
 	case status == "" || status == "any":
+	case status == "ok":
+		filter.Succeeded = true
 	case status == "failed":
 		filter.Failed = true
 	case slices.Contains(faas.Codes, faas.Code(status)):
 		filter.Code = faas.Code(status)
 	default:
-		return faas.Errorf(faas.CodeInvalid, "status", "status %.40q must be failed, or one of %v", status, faas.Codes)
+		return faas.Errorf(faas.CodeInvalid, "status", "status %.40q must be ok, failed, or one of %v", status, faas.Codes)
 	}
 	for name, to := range map[string]*time.Time{"from": &filter.From, "to": &filter.To} {
 		text := query.Get(name)

@@ -14,6 +14,14 @@ func (b *placeRequest) place() faas.GatewayID {
 	return faas.GatewayID{Product: b.ProductSN, SN: b.GatewaySN}
 }
 
+// to is place for what changes something there. A gateway in the wrong field would be every gateway of the product.
+func (b *placeRequest) to() (faas.GatewayID, error) {
+	if b.DeviceSN != "" {
+		return faas.GatewayID{}, faas.Errorf(faas.CodeInvalid, "DeviceSN", "DeviceSN is a field of message routes; name the gateway by GatewaySN")
+	}
+	return b.place(), nil
+}
+
 func (a *API) bind(w http.ResponseWriter, r *http.Request) error {
 	s, b, err := begin[placeRequest](a, r, auth.ActionWrite)
 	if err != nil {
@@ -23,7 +31,11 @@ func (a *API) bind(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Placed.Bind(r.Context(), s.project, urn, b.place()); err != nil {
+	place, err := b.to()
+	if err != nil {
+		return err
+	}
+	if err := a.Placed.Bind(r.Context(), s.project, urn, place); err != nil {
 		return err
 	}
 	return ok(w, nil)
@@ -38,7 +50,11 @@ func (a *API) unbind(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Placed.Unbind(r.Context(), s.project, urn, b.place()); err != nil {
+	place, err := b.to()
+	if err != nil {
+		return err
+	}
+	if err := a.Placed.Unbind(r.Context(), s.project, urn, place); err != nil {
 		return err
 	}
 	return ok(w, nil)
@@ -165,8 +181,12 @@ func (a *API) configure(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	place, err := b.to()
+	if err != nil {
+		return err
+	}
 	set := faas.GatewaySetting{Cron: *b.Cron, CronEnable: *b.CronEnable, Config: config}
-	if err := a.Placed.Configure(r.Context(), s.project, urn, b.place(), set); err != nil {
+	if err := a.Placed.Configure(r.Context(), s.project, urn, place, set); err != nil {
 		return err
 	}
 	return ok(w, nil)

@@ -246,6 +246,7 @@ type placeRequest struct {
 	FunctionName  string
 	GatewaySN     string
 	ProductSN     string
+	DeviceSN      string // of message routes; refused here
 	Limit, Offset int
 }
 
