@@ -30,7 +30,7 @@ func (a *Agent) reverted(doc *wire.Document) string {
 // agent stops, whose next start goes on.
 func (p *applier) upgrade(ctx context.Context, doc wire.Document) {
 	r, digest := p.a.cfg.Releases, p.a.release(&doc)
-	if digest == "" || r.Failed(digest) {
+	if digest == "" || r.Failed(digest) || r.Tries(digest) {
 		return
 	}
 	if r.Stays(digest) {

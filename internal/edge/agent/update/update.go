@@ -175,6 +175,13 @@ func (r *Releases) Stays(digest string) bool {
 	return r.state.Current != nil && r.state.Current.Digest == digest
 }
 
+// Tries tells whether a program runs on trial now. It has been started for that, so it is not tried once more.
+func (r *Releases) Tries(digest string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Trying != nil && r.state.Trying.Digest == digest && r.state.Trials > 0
+}
+
 // Install copies a verified program into the folder, once it says of itself that it is the version named.
 func (r *Releases) Install(ctx context.Context, digest, version, from string) error {
 	target := r.path(digest)
