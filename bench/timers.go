@@ -99,6 +99,10 @@ func (s *server) armOne(ctx context.Context, l language, runtime string, i int, 
 	schedule := "0 0 0 1 1 *"
 	if due {
 		schedule = "* * * * * *"
+		// One instance each: a thousand instances at once would be another measurement.
+		if err := s.api(ctx, http.MethodPut, "/v2/"+s.ProjectID+"/fgs/functions/"+urn+"/config-max-instance", map[string]int{"max_instance_num": 1}, nil); err != nil {
+			return err
+		}
 	}
 	for n := range timersOfOne {
 		err := s.api(ctx, http.MethodPost, "/v2/"+s.ProjectID+"/fgs/triggers/"+urn, map[string]any{
