@@ -1,6 +1,7 @@
 package uiot
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -23,25 +24,15 @@ func (b *placeRequest) to() (faas.GatewayID, error) {
 }
 
 func (a *API) bind(w http.ResponseWriter, r *http.Request) error {
-	s, b, err := begin[placeRequest](a, r, auth.ActionWrite)
-	if err != nil {
-		return err
-	}
-	urn, err := named(b.FunctionName)
-	if err != nil {
-		return err
-	}
-	place, err := b.to()
-	if err != nil {
-		return err
-	}
-	if err := a.Placed.Bind(r.Context(), s.project, urn, place); err != nil {
-		return err
-	}
-	return ok(w, nil)
+	return a.place(w, r, a.Placed.Bind)
 }
 
 func (a *API) unbind(w http.ResponseWriter, r *http.Request) error {
+	return a.place(w, r, a.Placed.Unbind)
+}
+
+// place does something with the function and the place that a request names.
+func (a *API) place(w http.ResponseWriter, r *http.Request, do func(context.Context, string, faas.URN, faas.GatewayID) error) error {
 	s, b, err := begin[placeRequest](a, r, auth.ActionWrite)
 	if err != nil {
 		return err
@@ -54,7 +45,7 @@ func (a *API) unbind(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Placed.Unbind(r.Context(), s.project, urn, place); err != nil {
+	if err := do(r.Context(), s.project, urn, place); err != nil {
 		return err
 	}
 	return ok(w, nil)
