@@ -103,12 +103,13 @@ type Pool struct {
 
 	parting sync.WaitGroup // instances that say their last word
 
-	mu      sync.RWMutex
-	groups  map[groupKey]*group
-	live    map[*instance]struct{}
-	shelves map[string]*shelf // by language and interpreter
-	closed  bool
-	parted  bool // no instance says a last word any more
+	mu         sync.RWMutex
+	groups     map[groupKey]*group
+	wallsEpoch uint64 // grows with every change of a project's walls
+	live       map[*instance]struct{}
+	shelves    map[string]*shelf // by language and interpreter
+	closed     bool
+	parted     bool // no instance says a last word any more
 
 	quit  chan struct{}
 	ended chan struct{}
@@ -343,7 +344,7 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	}
 	key := groupKey{f.ID, f.Version, f.Revision, memory}
 	p.mu.RLock()
-	g, closed := p.groups[key], p.closed
+	g, closed, epoch := p.groups[key], p.closed, p.wallsEpoch
 	if !closed && g != nil {
 		p.calls.Add(1)
 	}
@@ -366,6 +367,10 @@ func (p *Pool) group(f *faas.Function, call faas.Invocation) (*group, error) {
 	if p.closed {
 		p.mu.Unlock()
 		return nil, faas.Errorf(faas.CodeUnavailable, "", "the server is stopping")
+	}
+	if p.wallsEpoch != epoch { // what was read of the walls may be what they were
+		p.mu.Unlock()
+		return p.group(f, call)
 	}
 	if g = p.groups[key]; g == nil {
 		g = newGroup(p, key, f, rt)

@@ -76,6 +76,7 @@ func (p *Pool) checkWalls(ctx context.Context, f *faas.Function) (sandbox.Driver
 // ProjectChanged retires the instances of a project whose walls have changed. Calls under way end undisturbed.
 func (p *Pool) ProjectChanged(project string) {
 	p.mu.Lock()
+	p.wallsEpoch++
 	var outdated []*group
 	for k, g := range p.groups {
 		if project == g.function.Project {
