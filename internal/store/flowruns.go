@@ -172,53 +172,58 @@ func (w *writer) flowThere(ctx context.Context, r *faas.FlowRun) error {
 	return fmt.Errorf("the number %d of a run is taken", r.Seq)
 }
 
-// WriteFlowRun adds to a run what happened in it, and returns when that is on disk; callers at the same time share the wait.
+// WriteFlowRun adds to a run what happened in it, and returns when that is on disk; callers at the same time share the wait. It tells
+// whether the run is due at once, though it was let go of: somebody has left it a note meanwhile.
 //
 // Errors: CodeConflict, field "execution", when this server does not hold the run, or it has gone another way: nothing is written then.
-func (db *DB) WriteFlowRun(ctx context.Context, f faas.FlowWrite) error {
+func (db *DB) WriteFlowRun(ctx context.Context, f faas.FlowWrite) (due bool, err error) {
 	held := false
 	m := &member{now: time.Now(), more: func(ctx context.Context, w *writer) (err error) {
-		held, err = w.writeFlow(ctx, &f)
+		held, due, err = w.writeFlow(ctx, &f)
 		return err
 	}}
 	for _, e := range f.Events {
 		m.bytes += len(e)
 	}
 	if err := db.group.join(ctx, m); err != nil {
-		return err
+		return false, err
 	}
 	if !held {
-		return faas.Errorf(faas.CodeConflict, "execution", "this server does not hold the run any more")
+		return false, faas.Errorf(faas.CodeConflict, "execution", "this server does not hold the run any more")
 	}
-	return nil
+	return due, nil
 }
 
-func (w *writer) writeFlow(ctx context.Context, f *faas.FlowWrite) (bool, error) {
-	held, err := w.advanceFlow(ctx, f)
-	if err != nil || !held {
-		return held, err
+func (w *writer) writeFlow(ctx context.Context, f *faas.FlowWrite) (held, due bool, err error) {
+	if held, err = w.advanceFlow(ctx, f); err != nil || !held {
+		return held, false, err
 	}
 	for i, doc := range f.Events {
 		if _, err := w.exec(ctx, `insert into flow_events (run, n, doc) values ($1, $2, $3)`, f.Run, f.From+i, doc); err != nil {
-			return true, err
+			return true, false, err
 		}
 	}
 	for _, id := range f.Taken {
 		if _, err := w.exec(ctx, `delete from flow_notes where id = $1`, id); err != nil {
-			return true, err
+			return true, false, err
 		}
 	}
 	for i := range f.Children {
 		if _, err := w.startFlow(ctx, &f.Children[i]); err != nil {
-			return true, err
+			return true, false, err
 		}
 	}
 	for _, n := range f.Notes {
 		if err := w.noteFlow(ctx, n); err != nil {
-			return true, err
+			return true, false, err
 		}
 	}
-	return true, nil
+	if !f.Release || f.Status.Ended() {
+		return true, false, nil
+	}
+	// A statement of its own, behind the one that holds the row: on PostgreSQL it sees what others have written while that one waited.
+	n, err := w.exec(ctx, `update flow_runs set wake_us = 0 where seq = $1 and exists (select 1 from flow_notes where run = $1)`, f.Run)
+	return true, n > 0, err
 }
 
 // advanceFlow changes the row of a run, if it is as the write wants it.
@@ -228,7 +233,7 @@ func (w *writer) advanceFlow(ctx context.Context, f *faas.FlowWrite) (bool, erro
 		return false, err
 	}
 	var wake any
-	if !f.WakeAt.IsZero() {
+	if !f.WakeAt.IsZero() && !f.Status.Ended() {
 		wake = f.WakeAt.UnixMicro()
 	}
 	release := f.Release || f.Status.Ended()
@@ -238,10 +243,9 @@ func (w *writer) advanceFlow(ctx context.Context, f *faas.FlowWrite) (bool, erro
 	}
 	rows, err := w.query(ctx, `update flow_runs set events = events + $1, status = $2, updated_us = $3, ended_us = $4, output = $5, fault = $6,
 			bytes = bytes + $7, node = case when $8 = 1 then '' else node end,
-			wake_us = case when $9 = 1 then null when $8 = 1 and exists (select 1 from flow_notes where run = $10) then 0 else cast($11 as bigint) end
-		where seq = $10 and node = $12 and events = $13 returning flow, began_us`,
-		len(f.Events), status, micros(f.At), micros(f.EndedAt), f.Output, f.Fault, bytes, bit(release), bit(f.Status.Ended()), f.Run, wake,
-		w.group.node, f.From)
+			wake_us = cast($9 as bigint)
+		where seq = $10 and node = $11 and events = $12 returning flow, began_us`,
+		len(f.Events), status, micros(f.At), micros(f.EndedAt), f.Output, f.Fault, bytes, bit(release), wake, f.Run, w.group.node, f.From)
 	if err != nil {
 		return false, err
 	}

@@ -14,7 +14,7 @@ import (
 // Store keeps runs. What a method acknowledges is on disk. The store of the server documents each of them.
 type Store interface {
 	StartFlowRuns(ctx context.Context, runs []faas.FlowRun) (fresh []bool, err error)
-	WriteFlowRun(ctx context.Context, w faas.FlowWrite) error
+	WriteFlowRun(ctx context.Context, w faas.FlowWrite) (due bool, err error)
 	ForgetFlowRuns(ctx context.Context, before time.Time, maxBytes int64, most int) (more bool, err error)
 	Flows
 	Holds

@@ -135,7 +135,7 @@ func rebuild(e *Engine, log *faas.FlowLog, trace *Trace) (*Machine, error) {
 func (r *run) giveUp() {
 	fault := Encode(faultf(500, string(faas.CodeInternal), "what is recorded of the run cannot be read; the server's log says more"))
 	now := time.Now()
-	err := r.engine.cfg.Store.WriteFlowRun(r.engine.ctx, faas.FlowWrite{
+	_, err := r.engine.cfg.Store.WriteFlowRun(r.engine.ctx, faas.FlowWrite{
 		Run: r.seq, From: r.row.Events, Status: faas.FlowFailed, Fault: fault, At: now, EndedAt: now,
 	})
 	if err != nil {
@@ -303,9 +303,13 @@ func (r *run) step(w batch, box []delivery, verdicts []verdict) bool {
 	ended := r.machine.Status().Ended()
 	release := !ended && !r.loose && r.row.Mode == faas.FlowNormal && r.restful()
 	write := r.row.Mode == faas.FlowNormal && (len(w.events) > 0 || len(w.notes) > 0 || len(children) > 0 || release) || ended
-	if write && !r.store(w, children, release) {
-		r.letGo()
-		return false
+	noted := false
+	if write {
+		var ok bool
+		if noted, ok = r.store(w, children, release); !ok {
+			r.letGo()
+			return false
+		}
 	}
 	for i, d := range box {
 		if d.reply != nil {
@@ -320,7 +324,10 @@ func (r *run) step(w batch, box []delivery, verdicts []verdict) bool {
 	case release:
 		due, ok := r.machine.Due()
 		r.letGo()
-		if ok {
+		switch {
+		case noted: // whoever left the note found the run held still
+			r.engine.stir(time.Time{})
+		case ok:
 			r.engine.stir(fromMicros(due))
 		}
 		return false

@@ -10,11 +10,12 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
-// store writes a batch, however long that takes; false when the run is not held any more, or the engine ends.
-func (r *run) store(w batch, children []faas.FlowRun, release bool) bool {
+// store writes a batch, however long that takes; not ok when the run is not held any more, or the engine ends. due tells that the run,
+// which was let go of, has to be taken up again.
+func (r *run) store(w batch, children []faas.FlowRun, release bool) (due, ok bool) {
 	e, m := r.engine, r.machine
 	if r.loose {
-		return true // finish sees to it
+		return false, true // finish sees to it
 	}
 	f := faas.FlowWrite{
 		Run: r.seq, From: r.row.Events, Events: w.events, Status: m.Status(), At: fromMicros(m.now), Release: release, Taken: w.notes, Children: children,
@@ -37,16 +38,16 @@ func (r *run) store(w batch, children []faas.FlowRun, release bool) bool {
 	}
 	begun := time.Now()
 	for wait := storeAwayLeast; ; wait = min(2*wait, storeAwayMost) {
-		err := e.cfg.Store.WriteFlowRun(context.WithoutCancel(e.ctx), f)
-		if err == nil {
+		var err error
+		if due, err = e.cfg.Store.WriteFlowRun(context.WithoutCancel(e.ctx), f); err == nil {
 			break
 		}
 		if code := faas.CodeOf(err); code == faas.CodeConflict || code == faas.CodeNotFound {
-			return false
+			return false, false
 		}
 		e.cfg.Log.Warn("what happened in a workflow run waits to be stored", "error", err)
 		if !e.pause(wait) {
-			return false
+			return false, false
 		}
 	}
 	e.stats.writes.Observe(time.Since(begun))
@@ -59,7 +60,7 @@ func (r *run) store(w batch, children []faas.FlowRun, release bool) bool {
 		e.stir(time.Time{})
 		e.readNotes(e.ctx)
 	}
-	return true
+	return due, true
 }
 
 // last adds to a write that the run has ended, and tells the run that waits for it.

@@ -124,18 +124,24 @@ func testFlowRuns(t *testing.T, url string) {
 	require.False(t, ok, "it is held already")
 
 	write := faas.FlowWrite{Run: 1, Events: [][]byte{[]byte(`{"k":"a"}`), []byte(`{"k":"b"}`)}, Status: faas.FlowRunning, At: time.Now()}
-	require.NoError(t, db.WriteFlowRun(t.Context(), write))
-	requireError(t, db.WriteFlowRun(t.Context(), write), faas.CodeConflict, "execution")
+	due, err := db.WriteFlowRun(t.Context(), write)
+	require.NoError(t, err)
+	require.False(t, due)
+	_, err = db.WriteFlowRun(t.Context(), write)
+	requireError(t, err, faas.CodeConflict, "execution")
 	child := flowRun(f, 6, "child")
 	child.Parent, child.ParentTask, child.Asleep, child.WakeAt = 1, "task", true, time.Now()
-	require.NoError(t, db.WriteFlowRun(t.Context(), faas.FlowWrite{
+	_, err = db.WriteFlowRun(t.Context(), faas.FlowWrite{
 		Run: 1, From: 2, Status: faas.FlowRunning, At: time.Now(), Children: []faas.FlowRun{child}, Notes: []faas.FlowNote{{Parent: 1, Task: "task", Doc: []byte(`{"k":"cancel"}`)}},
-	}))
+	})
+	require.NoError(t, err)
 	require.NoError(t, db.NoteFlowRun(t.Context(), faas.FlowNote{Run: 1, Doc: []byte(`{"k":"child"}`)}))
 	noted, err := db.NotedFlowRuns(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []int64{1}, noted, "the child is held by nobody")
-	require.NoError(t, db.WriteFlowRun(t.Context(), faas.FlowWrite{Run: 1, From: 2, Status: faas.FlowRunning, At: time.Now(), Release: true}))
+	due, err = db.WriteFlowRun(t.Context(), faas.FlowWrite{Run: 1, From: 2, Status: faas.FlowRunning, At: time.Now(), Release: true})
+	require.NoError(t, err)
+	require.True(t, due, "a note that came before the run was let go of")
 	runs, _, err = db.ClaimFlowRuns(t.Context(), 10)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []int64{1, 6}, runs, "a note wakes, even one that came before the run was let go of")
@@ -146,9 +152,14 @@ func testFlowRuns(t *testing.T, url string) {
 	require.Equal(t, f.Definition, log.Definition)
 
 	end := time.Now().UTC().Truncate(time.Microsecond)
-	require.NoError(t, db.WriteFlowRun(t.Context(), faas.FlowWrite{
-		Run: 1, From: 2, Status: faas.FlowDone, At: end, EndedAt: end, Output: []byte(`{"n":2}`), Taken: []int64{log.Notes[0].ID},
-	}))
+	due, err = db.WriteFlowRun(t.Context(), faas.FlowWrite{Run: 1, From: 2, Status: faas.FlowRunning, At: time.Now(), Release: true, Taken: []int64{log.Notes[0].ID}})
+	require.NoError(t, err)
+	require.False(t, due, "the note was taken in")
+	ok, err = db.HoldFlowRun(t.Context(), 1, false)
+	require.NoError(t, err)
+	require.True(t, ok)
+	_, err = db.WriteFlowRun(t.Context(), faas.FlowWrite{Run: 1, From: 2, Status: faas.FlowDone, At: end, EndedAt: end, Output: []byte(`{"n":2}`)})
+	require.NoError(t, err)
 	notes, err := db.FlowNotes(t.Context(), 1)
 	require.NoError(t, err)
 	require.Empty(t, notes)
@@ -230,7 +241,7 @@ func testFlowRace(t *testing.T, url string) {
 			seq := int64(i + 1)
 			_, err := db.StartFlowRuns(t.Context(), []faas.FlowRun{flowRun(f, seq, fmt.Sprint(i))})
 			for n := 0; err == nil && n < events; n++ {
-				err = db.WriteFlowRun(t.Context(), faas.FlowWrite{Run: seq, From: n, Events: [][]byte{fmt.Append(nil, n)}, Status: faas.FlowRunning, At: time.Now()})
+				_, err = db.WriteFlowRun(t.Context(), faas.FlowWrite{Run: seq, From: n, Events: [][]byte{fmt.Append(nil, n)}, Status: faas.FlowRunning, At: time.Now()})
 			}
 			done <- err
 		}()
