@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -187,8 +188,14 @@ func (p *Pool) Start(ctx context.Context) error {
 	return p.keepReserved(ctx)
 }
 
-// layDown writes the files of an embedded folder, readable by every sandbox.
+// layDown writes the files of an embedded folder, readable by every sandbox. Where they lie already nothing is written: a start on a
+// full disk needs no room for them.
 func layDown(files fs.FS, dir string) error {
+	if wanted, err := contents(files); err == nil {
+		if there, err := contents(os.DirFS(dir)); err == nil && maps.EqualFunc(wanted, there, bytes.Equal) {
+			return nil
+		}
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -212,6 +219,17 @@ func layDown(files fs.FS, dir string) error {
 			mode = 0o755 // an adaptor that is itself the worker
 		}
 		return os.WriteFile(target, data, mode)
+	})
+}
+
+// contents gives the files of a folder by their paths, and nothing of folders that are empty.
+func contents(files fs.FS) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	return all, fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			all[path], err = fs.ReadFile(files, path)
+		}
+		return err
 	})
 }
 

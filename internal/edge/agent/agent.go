@@ -47,6 +47,8 @@ type Config struct {
 	Logs       *logs.Logs
 	// Releases is where further versions of this program are kept; nil where it must not replace itself.
 	Releases *update.Releases
+	// Clock is the one on the wall, which may show anything; nil for time.Now. Only tests have another.
+	Clock func() time.Time
 	// Step is told of each step of an update before the next begins; nil outside tests.
 	Step func(name string)
 }
@@ -98,6 +100,9 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		cfg: cfg, id: cfg.Enrollment.Identity(), boot: uuid.NewString(), started: time.Now(), log: cfg.Log,
 		restart: make(chan struct{}, 1),
 	}
+	if a.cfg.Clock == nil {
+		a.cfg.Clock = time.Now
+	}
 	if a.cfg.Step == nil {
 		a.cfg.Step = func(string) {}
 	}
@@ -134,7 +139,7 @@ func (a *Agent) build(ctx context.Context) error {
 		Log: a.log, Metrics: metrics.NewSet(),
 	})
 	a.hub = newHub(a)
-	a.timers = cron.New(func(name string, _ time.Time) { a.functions.timer(name) })
+	a.timers = cron.New(a.cfg.Clock, func(name string, _ time.Time) { a.functions.timer(name) })
 	a.applier = newApplier(a, state)
 	a.commands = newCommands(a)
 	a.uplink = newUplink(a)
@@ -191,13 +196,13 @@ func (a *Agent) openStores() error {
 	if aside {
 		a.log.Error("the functions' store was damaged and is begun anew", "kept", filepath.Join(dir, "store.db.broken"))
 	}
-	a.spool, err = keep.NewSpool(a.file, func(route, n int64) { a.hub.dropped(route, n) })
+	a.spool, err = keep.NewSpool(a.file, a.cfg.Clock, func(route, n int64) { a.hub.dropped(route, n) })
 	return err
 }
 
 // clock is the time, but never before what is known to have passed: a gateway without a battery begins in 1970.
 func (a *Agent) clock() time.Time {
-	now := time.Now()
+	now := a.cfg.Clock()
 	if issued := time.UnixMilli(a.issued.Load()); now.Before(issued) {
 		return issued
 	}

@@ -106,8 +106,9 @@ func (r *reporter) sayHello(ctx context.Context) {
 
 // report tells how things stand.
 func (a *Agent) report() wire.ReportedMessage {
+	now := a.cfg.Clock()
 	m := wire.ReportedMessage{
-		Boot: a.boot, Agent: a.program(), StartedAt: a.started.UnixMilli(), At: time.Now().UnixMilli(), Routes: a.hub.states(), Host: a.host(),
+		Boot: a.boot, Agent: a.program(), StartedAt: now.Add(-time.Since(a.started)).UnixMilli(), At: now.UnixMilli(), Routes: a.hub.states(), Host: a.host(),
 	}
 	p := a.applier
 	p.mu.Lock()

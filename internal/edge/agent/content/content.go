@@ -169,6 +169,21 @@ func (s *Store) Fetch(ctx context.Context, digest string, size int64, url string
 	return s.fill(f, digest, size, sum, have, moving{body, patience})
 }
 
+// spare is what a download leaves of the disk for messages, logs and the functions' store, in bytes.
+const spare = 1 << 20
+
+// room refuses what the disk cannot hold, before it is fetched in vain again and again. -1 bytes are not known.
+func (s *Store) room(need int64) error {
+	var fs syscall.Statfs_t
+	if need < 0 || syscall.Statfs(s.dir, &fs) != nil {
+		return nil // it shows when it is written
+	}
+	if free := int64(fs.Bavail) * int64(fs.Bsize); free < need+spare {
+		return fmt.Errorf("content: %w: the package needs %d bytes more, and the disk has %d, of which %d are left for others", syscall.ENOSPC, need, free, spare)
+	}
+	return nil
+}
+
 // stall is how long a download may stand still.
 const stall = time.Minute
 
@@ -204,6 +219,10 @@ func (s *Store) get(ctx context.Context, url string, from int64) (io.ReadCloser,
 	if err != nil {
 		return nil, 0, fmt.Errorf("content: %w", err)
 	}
+	if err := s.room(resp.ContentLength); err != nil {
+		resp.Body.Close()
+		return nil, 0, err
+	}
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return resp.Body, 0, nil
@@ -233,8 +252,8 @@ func (s *Store) fill(f *os.File, digest string, size int64, sum hash.Hash, have 
 	case have > most || hex.EncodeToString(sum.Sum(nil)) != digest:
 		return errors.Join(ErrDigest, os.Remove(f.Name()))
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("content: %w", err)
+	if err := f.Sync(); err != nil { // some disks say only now that they have no room; what is there of the file may be anything
+		return errors.Join(fmt.Errorf("content: %w", err), os.Remove(f.Name()))
 	}
 	if err := os.Rename(f.Name(), s.Path(digest)); err != nil {
 		return fmt.Errorf("content: %w", err)
