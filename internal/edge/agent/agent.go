@@ -212,7 +212,7 @@ func (a *Agent) clock() time.Time {
 // Run runs the agent until ctx ends. ErrRestart: another version of the program takes over.
 func (a *Agent) Run(ctx context.Context) error {
 	var group lifecycle.Group
-	services := []lifecycle.Named{{Name: "instances", Service: a.pool}, {Name: "control", Service: a.control}, {Name: "functions", Service: a.functions}}
+	services := []lifecycle.Named{{Name: "instances", Service: a.pool}, {Name: "functions", Service: a.functions}}
 	if a.bus != nil {
 		services = append(services, lifecycle.Named{Name: "local bus", Service: tolerant{a.bus, a.log}})
 	}
@@ -220,6 +220,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		lifecycle.Named{Name: "timers", Service: a.timers}, lifecycle.Named{Name: "reports", Service: a.reporter},
 		lifecycle.Named{Name: "documents", Service: a.applier}, lifecycle.Named{Name: "commands", Service: a.commands},
 		lifecycle.Named{Name: "messages for the cloud", Service: a.uplink}, lifecycle.Named{Name: "link", Service: a.link},
+		lifecycle.Named{Name: "control", Service: a.control}, // last: it asks and changes all of them
 	)
 	err := group.StartAll(ctx, services...)
 	if err == nil {
