@@ -273,6 +273,12 @@ func (g *gateways) Diagnose(ctx context.Context, id faas.GatewayID) (string, err
 	return g.ask(ctx, id, wire.KindDiagnose, struct{}{})
 }
 
+// RetryRelease is of admin.Gateways.
+func (g *gateways) RetryRelease(ctx context.Context, id faas.GatewayID) error {
+	_, err := g.ask(ctx, id, wire.KindRetryRelease, struct{}{})
+	return err
+}
+
 func (g *gateways) ask(ctx context.Context, id faas.GatewayID, kind string, body any) (string, error) {
 	c, err := g.service.Command(ctx, id, kind, body, commandPatience)
 	if err != nil {

@@ -5,6 +5,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Config struct {
 	Logs       *logs.Logs
 	// Releases is where further versions of this program are kept; nil where it must not replace itself.
 	Releases *update.Releases
+	Trial    time.Duration // that a new version of this program has to reach the cloud; 0 for update.Trial
 	// Clock is the one on the wall, which may show anything; nil for time.Now. Only tests have another.
 	Clock func() time.Time
 	// Step is told of each step of an update before the next begins; nil outside tests.
@@ -127,7 +129,7 @@ func (a *Agent) build(ctx context.Context) error {
 		a.issued.Store(state.Good.Document.IssuedAt)
 	}
 	a.catalogue = lang.NewCatalogue(ctx, lang.SearchDirs(a.cfg.Path), a.cfg.Languages...)
-	cache, err := blob.NewCache(blob.CacheConfig{Dir: filepath.Join(a.cfg.DataDir, "code"), MaxBytes: maxUnpacked}, a.content)
+	cache, err := blob.NewCache(blob.CacheConfig{Dir: filepath.Join(a.cfg.DataDir, "code"), MaxBytes: maxUnpacked}, unpacking{a})
 	if err != nil {
 		return err
 	}
@@ -178,7 +180,7 @@ func (a *Agent) openStores() error {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls, MaxIdleConns: 2, IdleConnTimeout: 30 * time.Second,
 		ResponseHeaderTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second,
 	}}
-	if a.content, err = content.Open(filepath.Join(dir, "packages"), a.client); err != nil {
+	if a.content, err = content.Open(filepath.Join(dir, "packages"), a.client, a.told()); err != nil {
 		return err
 	}
 	var aside bool
@@ -237,7 +239,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) stay(ctx context.Context) error {
 	var late <-chan time.Time
 	if r := a.cfg.Releases; r != nil && r.OnTrial() {
-		timer := time.NewTimer(update.Trial)
+		timer := time.NewTimer(cmp.Or(a.cfg.Trial, update.Trial))
 		defer timer.Stop()
 		late = timer.C
 	}

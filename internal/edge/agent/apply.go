@@ -17,26 +17,6 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/edge/wire"
 )
 
-// The steps of an update, as Config.Step is told them. Whatever ends the agent behind one of them, the next start goes on: with
-// what was good, and then with the newest document that was accepted.
-const (
-	StepChecked  = "checked"  // the signature is right, and nothing is on disk
-	StepAccepted = "accepted" // the document is on disk
-	StepFetched  = "fetched"  // one package is on disk, verified
-	StepStored   = "stored"   // all are
-	StepTrying   = "trying"   // it is on disk that new code is about to run
-	StepWarmed   = "warmed"   // one new function has loaded
-	StepSwitched = "switched" // all that load take calls
-	StepWatched  = "watched"  // the health window is over
-	StepSettled  = "settled"  // the new generation is good, on disk
-	StepSwept    = "swept"    // packages of older ones are gone
-)
-
-// Steps lists them in their order.
-func Steps() []string {
-	return []string{StepChecked, StepAccepted, StepFetched, StepStored, StepTrying, StepWarmed, StepSwitched, StepWatched, StepSettled, StepSwept}
-}
-
 const (
 	usualWindow  = 30 * time.Second
 	usualCrashes = 3
@@ -406,6 +386,9 @@ func (p *applier) fetch(ctx context.Context, c wire.Code) error {
 	p.mu.Lock()
 	address := p.urls[c.Digest]
 	p.mu.Unlock()
+	if p.a.content.Has(c.Digest) {
+		return nil
+	}
 	if address == "" {
 		return errors.New("no address of it is known")
 	}

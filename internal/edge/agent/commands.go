@@ -202,6 +202,9 @@ func (c *commands) carryOut(ctx context.Context, cmd wire.Command) (any, error) 
 		var text strings.Builder
 		c.a.diagnose(&text)
 		return wire.TextResult{Text: text.String()}, nil
+	case wire.KindRetryRelease:
+		text, err := c.a.retryRelease()
+		return wire.TextResult{Text: text}, err
 	}
 	return nil, faas.Errorf(wire.CodeUnsupported, "kind", "this agent knows no command %.40q", cmd.Kind)
 }
