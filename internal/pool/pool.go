@@ -5,13 +5,15 @@
 package pool
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -191,10 +193,8 @@ func (p *Pool) Start(ctx context.Context) error {
 // layDown writes the files of an embedded folder, readable by every sandbox. Where they lie already nothing is written: a start on a
 // full disk needs no room for them.
 func layDown(files fs.FS, dir string) error {
-	if wanted, err := contents(files); err == nil {
-		if there, err := contents(os.DirFS(dir)); err == nil && maps.EqualFunc(wanted, there, bytes.Equal) {
-			return nil
-		}
+	if laidDown(files, dir) {
+		return nil
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -210,27 +210,77 @@ func layDown(files fs.FS, dir string) error {
 		if entry.IsDir() {
 			return os.MkdirAll(target, 0o755)
 		}
-		data, err := fs.ReadFile(files, path)
-		if err != nil {
-			return err
-		}
-		mode := fs.FileMode(0o644)
-		if bytes.HasPrefix(data, []byte("\x7fELF")) {
-			mode = 0o755 // an adaptor that is itself the worker
-		}
-		return os.WriteFile(target, data, mode)
+		return copyOut(files, path, target)
 	})
 }
 
-// contents gives the files of a folder by their paths, and nothing of folders that are empty.
-func contents(files fs.FS) (map[string][]byte, error) {
-	all := map[string][]byte{}
-	return all, fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+// laidDown tells whether a folder has these files and no others, piece by piece.
+func laidDown(files fs.FS, dir string) bool {
+	wanted, found, same := 0, 0, true
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
-			all[path], err = fs.ReadFile(files, path)
+			wanted++
+			var equal bool
+			equal, err = sameFile(files, path, filepath.Join(dir, path))
+			same = same && equal
 		}
 		return err
 	})
+	if err != nil || !same {
+		return false
+	}
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			found++
+		}
+		return err
+	})
+	return err == nil && found == wanted
+}
+
+func sameFile(files fs.FS, path, target string) (bool, error) {
+	one, err := files.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer one.Close()
+	other, err := os.Open(target)
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	var a, b [8 << 10]byte
+	for {
+		n, err := io.ReadFull(one, a[:])
+		m, otherErr := io.ReadFull(other, b[:])
+		if n != m || !bytes.Equal(a[:n], b[:m]) {
+			return false, nil
+		}
+		if err != nil || otherErr != nil {
+			return err != nil && otherErr != nil, nil // both have ended
+		}
+	}
+}
+
+// copyOut writes one file, piece by piece: some are programs of megabytes. A program is executable: it is an adaptor that is itself the
+// worker.
+func copyOut(files fs.FS, path, target string) error {
+	from, err := files.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	r := bufio.NewReader(from)
+	mode := fs.FileMode(0o644)
+	if magic, _ := r.Peek(4); string(magic) == "\x7fELF" {
+		mode = 0o755
+	}
+	to, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, r)
+	return errors.Join(err, to.Close())
 }
 
 // Stop refuses new calls, lets those under way and then the pre-stop handlers end until ctx is done, and ends every instance.
