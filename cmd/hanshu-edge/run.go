@@ -60,7 +60,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	options := agent.Options{
 		Setup: setup, Version: version, Bus: *bus, Sandbox: *isolation, Level: *level, Path: os.Getenv("PATH"), Token: token(setup.DataDir), Stderr: os.Stderr,
-		Self: agent.Installed(os.Environ()),
+	}
+	if !*once { // which looks, and changes nothing
+		options.Self = agent.Installed(os.Environ())
 	}
 	a, err := agent.Open(ctx, options)
 	if err != nil {
