@@ -63,6 +63,8 @@ func notes() map[string]string {
 		"UpdateDependency":                     "of the older interface: adds a version",
 		"DeleteDependency":                     "of the older interface",
 		"DownloadDependencyVersion":            "our own: where `download_link`, and `link` of a zip, lead to; with credentials",
+		"ListLogStream":                        "the log service's: the stream of EnableAsyncStatusLog, for Terraform's resource of it; the log service has nothing else here",
+		"ListServiceTrustedAgencies":           "for Terraform's data source: the agencies of the domain",
 		"ListTriggers":                         "for Terraform's data sources",
 		"ListRuntimeTypes":                     "for Terraform's data source: those that are served here",
 		"ListTriggerTypes":                     "for Terraform's data sources",
