@@ -24,8 +24,10 @@ type terraform struct {
 	body     *hclwrite.Body
 	names    map[string]bool   // "type.label" that are taken
 	versions map[string]string // label of the resource, by the id of a dependency version
-	packages []struct{ urn, file string }
-	adopt    bool
+
+	functions map[string]string // label of the resource, by the function's URN without a version
+	packages  []struct{ urn, file string }
+	adopt     bool
 }
 
 // The resources of the provider.
@@ -194,6 +196,7 @@ func (t *terraform) function(f *described) (string, error) {
 		name = f.Package + "_" + f.Name
 	}
 	body, label := t.resource(functionResource, name)
+	t.functions[f.urn] = label
 	for _, a := range [][2]string{
 		{"name", f.Name}, {"app", f.Package}, {"runtime", f.Runtime}, {"handler", f.Handler}, {"description", f.Description},
 		{"functiongraph_version", config.Type}, {"user_data", f.UserData}, {"agency", config.Xrole}, {"app_agency", config.AppXrole},

@@ -22,7 +22,7 @@ var sealed = []string{"password", "kafka_password", "access_password", "app_code
 // trigger writes a trigger of the function with a label.
 func (t *terraform) trigger(label string, trigger *client.Trigger) error {
 	body, own := t.resource(triggerResource, label+"_"+strings.ToLower(trigger.Type))
-	functionURN(body, label, trigger.URN)
+	body.SetAttributeRaw("function_urn", functionURN(label, trigger.URN))
 	text(body, "type", trigger.Type)
 	text(body, "status", trigger.Status)
 	var fields []hclwrite.ObjectAttrTokens
@@ -46,35 +46,43 @@ func (t *terraform) trigger(label string, trigger *client.Trigger) error {
 	}
 	body.SetAttributeRaw("event_data", hclwrite.TokensForFunctionCall("jsonencode", hclwrite.TokensForObject(fields)))
 	if !same {
-		t.unread(body, "event_data")
+		passOver(body, "The server answers more than it is sent, and no secrets. Take this out to change the trigger.", "event_data")
 	}
 	t.adoption(triggerResource, own, trigger.URN+"/"+trigger.Type+"/"+trigger.ID)
 	return nil
 }
 
 // functionURN refers to the function with a label, as urn names it: by latest, a version or an alias.
-func functionURN(body *hclwrite.Body, label, urn string) {
+func functionURN(label, urn string) hclwrite.Tokens {
 	function := hclwrite.TokensForTraversal(traversal(functionResource, label, "urn"))
-	if qualifier := urn[strings.LastIndexByte(urn, ':')+1:]; qualifier != "latest" {
-		function = hclwrite.TokensForFunctionCall("replace", function,
+	if _, qualifier := cutQualifier(urn); qualifier != "latest" {
+		return hclwrite.TokensForFunctionCall("replace", function,
 			hclwrite.TokensForValue(cty.StringVal("/:latest$/")), hclwrite.TokensForValue(cty.StringVal(":"+qualifier)))
 	}
-	body.SetAttributeRaw("function_urn", function)
+	return function
+}
+
+// cutQualifier parts a URN of eight parts from its version or alias.
+func cutQualifier(urn string) (function, qualifier string) {
+	at := max(0, strings.LastIndexByte(urn, ':'))
+	return urn[:at], strings.TrimPrefix(urn[at:], ":")
 }
 
 // event writes a test event.
 func (t *terraform) event(label, urn string, e client.TestEvent) {
 	body, own := t.resource(eventResource, label+"_"+e.Name)
-	functionURN(body, label, urn)
+	body.SetAttributeRaw("function_urn", functionURN(label, urn))
 	text(body, "name", e.Name)
 	body.SetAttributeValue("content", cty.StringVal(e.Content))
 	t.adoption(eventResource, own, urn+"/"+e.Name)
 }
 
-// async writes how asynchronous calls are treated.
-func (t *terraform) async(label string, c client.AsyncConfig) error {
+// async writes how asynchronous calls are treated. All functions have been written.
+func (t *terraform) async(c client.AsyncConfig) error {
+	function, _ := cutQualifier(c.URN)
+	label := t.functions[function]
 	body, own := t.resource(asyncResource, label)
-	functionURN(body, label, c.URN)
+	body.SetAttributeRaw("function_urn", functionURN(label, c.URN))
 	body.SetAttributeValue("max_async_event_age_in_seconds", cty.NumberIntVal(int64(c.MaxAge)))
 	body.SetAttributeValue("max_async_retry_attempts", cty.NumberIntVal(int64(c.Retries)))
 	if c.StatusLog {
@@ -87,16 +95,37 @@ func (t *terraform) async(label string, c client.AsyncConfig) error {
 		if to.Destination == nil {
 			continue
 		}
-		param, err := valueOf([]byte(to.Param))
+		param, err := t.param(to.Param)
 		if err != nil {
 			return err
 		}
 		block := body.AppendNewBlock(to.name, nil).Body()
 		text(block, "destination", to.Kind)
-		block.SetAttributeRaw("param", encoded(param))
+		block.SetAttributeRaw("param", param)
 	}
 	t.adoption(asyncResource, own, c.URN)
 	return nil
+}
+
+// param writes the parameters of a destination. A function of the project is named by its resource.
+func (t *terraform) param(in string) (hclwrite.Tokens, error) {
+	var to struct {
+		URN string `json:"func_urn"`
+	}
+	if err := json.Unmarshal([]byte(in), &to); err != nil {
+		return nil, fmt.Errorf("read what the server said of a destination: %w", err)
+	}
+	function, _ := cutQualifier(to.URN)
+	if label, ok := t.functions[function]; ok {
+		return hclwrite.TokensForFunctionCall("jsonencode", hclwrite.TokensForObject([]hclwrite.ObjectAttrTokens{
+			{Name: hclwrite.TokensForTraversal(traversal("func_urn")), Value: functionURN(label, to.URN)},
+		})), nil
+	}
+	value, err := valueOf([]byte(in))
+	if err != nil {
+		return nil, err
+	}
+	return encoded(value), nil
 }
 
 // flows names the workflows, which the provider has no resource for.

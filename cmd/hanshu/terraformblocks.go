@@ -118,20 +118,27 @@ func reservedBlock(body *hclwrite.Body, r client.Reserved) {
 	}
 }
 
-// unread has the provider pass over those of the arguments that the resource has and that it cannot read from a server. Otherwise its first plan of
-// what exists would set them anew, or make the resource anew.
+// unread has the provider pass over those of the arguments that the resource has and that it cannot read from a server, where it is to take over
+// what exists. Otherwise its first plan would set them anew, or make the resource anew.
 func (t *terraform) unread(body *hclwrite.Body, arguments ...string) {
+	if t.adopt {
+		passOver(body, "The provider cannot read these from the server. Take out the ones that you change here.", arguments...)
+	}
+}
+
+// passOver has the provider see no change in those of the arguments that the resource has.
+func passOver(body *hclwrite.Body, why string, arguments ...string) {
 	var names []hclwrite.Tokens
 	for _, name := range arguments {
 		if body.GetAttribute(name) != nil {
 			names = append(names, hclwrite.TokensForTraversal(traversal(name)))
 		}
 	}
-	if !t.adopt || len(names) == 0 {
+	if len(names) == 0 {
 		return
 	}
 	lifecycle := body.AppendNewBlock("lifecycle", nil).Body()
-	remark(lifecycle, "The provider cannot read these from the server. Take out the ones that you change here.")
+	remark(lifecycle, why)
 	lifecycle.SetAttributeRaw("ignore_changes", hclwrite.TokensForTuple(names))
 }
 

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func runTerraform(ctx context.Context, c *cli, out string, adopt bool) error {
 		return err
 	}
 	file := hclwrite.NewEmptyFile()
-	t := &terraform{body: file.Body(), names: map[string]bool{}, versions: map[string]string{}, adopt: adopt}
+	t := &terraform{body: file.Body(), names: map[string]bool{}, versions: map[string]string{}, functions: map[string]string{}, adopt: adopt}
 	if err := writeProject(ctx, server, t); err != nil {
 		return err
 	}
@@ -86,16 +87,20 @@ func writeProject(ctx context.Context, server *client.Client, t *terraform) erro
 	}
 	triggers := map[string][]client.Trigger{} // by the URN of the function, without a version
 	for _, one := range found {
-		urn := one.URN[:max(0, strings.LastIndexByte(one.URN, ':'))]
+		urn, _ := cutQualifier(one.URN)
 		triggers[urn] = append(triggers[urn], one)
 	}
 	for listed, err := range server.ListFunctions(ctx, client.ListOptions{}) {
 		if err != nil {
 			return err
 		}
-		if err := writeFunction(ctx, server, t, server.URN(client.Ref{Package: listed.Package, Name: listed.Name}), triggers); err != nil {
+		urn, _ := cutQualifier(listed.URN)
+		if err := writeFunction(ctx, server, t, urn, triggers); err != nil {
 			return err
 		}
+	}
+	if err := writeAsync(ctx, server, t); err != nil {
+		return err
 	}
 	flows, err := server.Workflows(ctx)
 	if absent(err) {
@@ -139,11 +144,6 @@ func writeFunction(ctx context.Context, server *client.Client, t *terraform, urn
 			return err
 		}
 	}
-	return writeBeside(ctx, server, t, &f, label)
-}
-
-// writeBeside lays down the test events of a function and what is set for its asynchronous calls.
-func writeBeside(ctx context.Context, server *client.Client, t *terraform, f *described, label string) error {
 	events, err := server.TestEvents(ctx, f.urn)
 	if err != nil && !absent(err) {
 		return err
@@ -151,13 +151,20 @@ func writeBeside(ctx context.Context, server *client.Client, t *terraform, f *de
 	for _, e := range events {
 		t.event(label, f.latest(), e)
 	}
-	configs, err := server.AsyncConfigs(ctx, f.urn)
-	if err != nil && !absent(err) {
-		return err
-	}
-	for _, c := range configs {
-		if err := t.async(label, c); err != nil {
+	return nil
+}
+
+// writeAsync lays down what is set for the asynchronous calls of the functions, by URN.
+func writeAsync(ctx context.Context, server *client.Client, t *terraform) error {
+	for _, urn := range slices.Sorted(maps.Keys(t.functions)) {
+		configs, err := server.AsyncConfigs(ctx, urn)
+		if err != nil && !absent(err) {
 			return err
+		}
+		for _, c := range configs {
+			if err := t.async(c); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
