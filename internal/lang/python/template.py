@@ -60,7 +60,7 @@ def wake():
         if hook is not None and hook.__module__ not in ("threading", "logging"):
             hook()
     main = sys.modules["threading"].main_thread()
-    if hasattr(main, "_set_native_id"):  # what else threading's hook does for the main thread; Python 3.8 or newer
+    if hasattr(main, "_set_native_id"):  # Python 3.8 or newer; it would be the template's, as after any fork
         main._set_native_id()
 
 
