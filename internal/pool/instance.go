@@ -63,8 +63,10 @@ type instance struct {
 	release func()    // lets go of the code folder; called once the process is gone
 	way     io.Closer // out to the network; nil for none
 
-	shut    bool        // it has no network at all
-	patient atomic.Bool // it lets all others have the processor first
+	shut    bool         // it has no network at all
+	apart   bool         // it can let everybody else have the processor first
+	patient atomic.Bool  // it does
+	part    atomic.Int32 // so many instances have one share of the processor together
 
 	// What follows is guarded by the group.
 	idleSince time.Time
@@ -130,7 +132,10 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	shelf := p.shelf(g.driver, g.runtime)
 	var waited *instance
-	if !g.crashing(time.Now()) { // it would take the workers that wait from everybody else
+	crashing := g.crashing(time.Now())
+	if crashing { // it would take the workers that wait from everybody else, and the template's time
+		shelf = nil
+	} else {
 		waited = shelf.take()
 	}
 	if in := waited; in != nil {
@@ -148,7 +153,7 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
-	spec.Dir, spec.TmpBytes, spec.Network = lang.CodeRoot, tmpBytes(g.function, memory), g.networked()
+	spec.Dir, spec.TmpBytes, spec.Network, spec.Apart = lang.CodeRoot, tmpBytes(g.function, memory), g.networked(), crashing
 	compiled := p.compiledMounts(g, code)
 	box, err := shelf.box(g.driver, p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
 	in, err := p.follow(box, err, g.runtime, release)
@@ -156,7 +161,7 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB, in.compiled = g.key.memoryMB, len(compiled) > 0
+	in.memoryMB, in.compiled, in.apart = g.key.memoryMB, len(compiled) > 0, crashing
 	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err
@@ -180,6 +185,7 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 	}
 	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region, pool: p}
 	in.openReader(rt.Language.HTTP)
+	in.part.Store(1)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()

@@ -121,8 +121,8 @@ type Pool struct {
 }
 
 type stats struct {
-	warm, cold, failed, lost metrics.Counter
-	start                    metrics.Histogram
+	warm, cold, failed, lost, paused metrics.Counter
+	start                            metrics.Histogram
 }
 
 // groupKey tells apart what may not share an instance.
@@ -150,6 +150,7 @@ func New(cfg Config) *Pool {
 			cold:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="cold"}`),
 			failed: cfg.Metrics.Counter(`hanshu_pool_starts_failed_total`),
 			lost:   cfg.Metrics.Counter(`hanshu_pool_instances_lost_total`),
+			paused: cfg.Metrics.Counter(`hanshu_pool_starts_paused_total`),
 			start:  cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
 		},
 	}
@@ -296,6 +297,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		res.Cold, res.Queued = true, max(0, time.Since(begun)-res.Init)
 		return &res, nil
 	}
+	g.portion(l.instance)
 	started := time.Now()
 	var res *faas.Result
 	var state liveness
