@@ -84,6 +84,7 @@ func (g *group) trust(in *instance) {
 	if !in.patient.Load() || g.crashing(time.Now()) || !in.patient.CompareAndSwap(true, false) {
 		return
 	}
+	in.portion.Store(1) // which it is again by that
 	if in.box.SetPatient(false) != nil {
 		in.box.Kill() // it is gone, or of no use
 	}

@@ -66,7 +66,7 @@ type instance struct {
 	shut    bool         // it has no network at all
 	apart   bool         // it can let everybody else have the processor first
 	patient atomic.Bool  // it does
-	part    atomic.Int32 // so many instances have one share of the processor together
+	portion atomic.Int32 // so many instances divide the weight of one
 
 	// What follows is guarded by the group.
 	idleSince time.Time
@@ -185,7 +185,6 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 	}
 	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region, pool: p}
 	in.openReader(rt.Language.HTTP)
-	in.part.Store(1)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
 	p.mu.Unlock()

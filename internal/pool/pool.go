@@ -297,7 +297,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		res.Cold, res.Queued = true, max(0, time.Since(begun)-res.Init)
 		return &res, nil
 	}
-	g.portion(l.instance)
+	g.weigh(l.instance)
 	started := time.Now()
 	var res *faas.Result
 	var state liveness

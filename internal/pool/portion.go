@@ -2,9 +2,9 @@ package pool
 
 import "runtime"
 
-// A function with many instances has no more of a processor that others want than one with as many as there are processors: beyond those they divide it among them. It is
-// written down in steps, each twice the one before, so that a call rarely has to.
-func (g *group) portion(in *instance) {
+// weigh has a function with many instances weigh no more, where others want the processor too, than one with as many instances as there are processors: beyond those they divide
+// it among them. It goes in steps, each twice the one before, so that a call rarely changes anything.
+func (g *group) weigh(in *instance) {
 	g.mu.Lock()
 	n := g.total
 	g.mu.Unlock()
@@ -12,7 +12,7 @@ func (g *group) portion(in *instance) {
 	for int(of)*runtime.NumCPU() < n {
 		of *= 2
 	}
-	if in.patient.Load() || in.part.Swap(of) == of {
+	if in.patient.Load() || max(in.portion.Swap(of), 1) == of {
 		return
 	}
 	_ = in.box.SetShare(int(of)) // it fails where the process has ended, which the call will see

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -30,6 +31,8 @@ type groups struct {
 	// apart begins the path of a group that lies beside our folder, in the v2 tree or in that of v1's cpu controller. "" where the kernel knows no idle groups (5.15) or there
 	// is no cpu controller.
 	apart string
+	// server is the group of this process in v1's cpu tree; "" where it has none of its own.
+	server string
 }
 
 // group is the resource group of one sandbox.
@@ -46,6 +49,7 @@ func findGroups(token string) *groups {
 	g := &groups{v1: map[string]string{}}
 	mounts, own := cgroupMounts(), ownGroups()
 	if root, ok := mounts["v2"]; ok && g.useV2(root, own[""], token) {
+		g.enterServerGroup()
 		g.useApart(g.v2)
 		return g
 	}
@@ -64,6 +68,7 @@ func findGroups(token string) *groups {
 		}
 	}
 	if dir := g.v1["cpu"]; dir != "" {
+		g.enterServerGroup()
 		g.useApart(dir)
 	}
 	if root, ok := mounts["v2"]; ok {
@@ -172,6 +177,9 @@ func ownGroups() map[string]string {
 		}
 		for _, c := range strings.Split(parts[1], ",") {
 			own[c] = parts[2]
+			if c == "cpu" && strings.HasPrefix(path.Base(parts[2]), "hanshu-") && strings.HasSuffix(parts[2], serverLeaf("")) {
+				own[c] = path.Dir(parts[2]) // started from within another of ours
+			}
 		}
 	}
 	return own
@@ -456,6 +464,7 @@ func (gr *group) remove() {
 
 // close removes the folders of all sandboxes.
 func (g *groups) close() {
+	g.leaveServerGroup()
 	for _, dir := range g.folders() {
 		removeTree(dir)
 		removeApart(dir)
