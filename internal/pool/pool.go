@@ -250,6 +250,13 @@ func (p *Pool) Stop(ctx context.Context) error {
 	return nil
 }
 
+// stopping tells whether the server ends.
+func (p *Pool) stopping() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.closed
+}
+
 // killAll ends the instances that are still busy.
 func (p *Pool) killAll() {
 	p.mu.RLock()
