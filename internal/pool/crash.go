@@ -7,7 +7,7 @@ import (
 
 // A function whose instances die again and again, other than by a timeout, costs a start and a clean-up each time, and its neighbours the time in which the kernel fills and frees
 // its memory. Past crashLimit of late, where one counts for half after crashFade, its instances are started one after the other, each crashPause for each of those behind the one
-// before, from nothing and not of a worker that waits, and get the processor only when nobody else on the host wants it. So its callers wait for what it does to itself; calls
+// before, never of a worker that waits, and get the processor only when no other instance wants it. So its callers wait for what it does to itself; calls
 // beyond what may wait are refused as overload.
 const (
 	crashLimit    = 5
@@ -72,7 +72,7 @@ func (g *group) awaitTurn() {
 
 // bearWith has an instance of such a function let all others go first.
 func (g *group) bearWith(in *instance) error {
-	if !in.apart {
+	if !g.crashing(time.Now()) {
 		return nil
 	}
 	in.patient.Store(true)

@@ -47,7 +47,6 @@ type actor struct {
 	done     chan struct{}
 	exit     sandbox.Exit
 	cpu      chan int // each limit that is set
-	apart    bool     // its Spec said so
 	patient  atomic.Bool
 	share    atomic.Int64 // the last that was set
 	load     lang.Load
@@ -63,7 +62,7 @@ func (d *actors) Capabilities() sandbox.Capabilities {
 
 func (d *actors) Close() error { return nil }
 
-func (d *actors) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+func (d *actors) Start(ctx context.Context, _ sandbox.Spec) (sandbox.Instance, error) {
 	d.started.Add(1)
 	if d.start != nil {
 		if err := d.start(ctx); err != nil {
@@ -79,7 +78,7 @@ func (d *actors) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instance
 		return nil, err
 	}
 	channels.InnerControl.Close()
-	a := &actor{apart: spec.Apart, channels: channels, inner: inner, killed: make(chan struct{}), done: make(chan struct{}), cpu: make(chan int, 1)}
+	a := &actor{channels: channels, inner: inner, killed: make(chan struct{}), done: make(chan struct{}), cpu: make(chan int, 1)}
 	d.running.Add(1)
 	go func() {
 		d.play(a)

@@ -3,7 +3,6 @@ package pool
 import (
 	"cmp"
 	"strings"
-	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/lang"
@@ -33,14 +32,14 @@ func (p *Pool) comeUpFromImage(g *group) (*instance, error) {
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, f.Name, memory)
 	spec.Root, spec.UID, spec.GID = root.Path, f.Spec.Image.UID, f.Spec.Image.GID
-	spec.Dir, spec.TmpBytes, spec.Network, spec.Apart = "/", tmpBytes(f, memory), g.networked(), g.crashing(time.Now())
+	spec.Dir, spec.TmpBytes, spec.Network = "/", tmpBytes(f, memory), g.networked()
 	box, err := g.driver.Start(p.ctx, spec)
 	in, err := p.follow(box, err, g.runtime, release)
 	if err != nil {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB, in.image, in.apart = g.key.memoryMB, &root, spec.Apart
+	in.memoryMB, in.image = g.key.memoryMB, &root
 	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err

@@ -64,7 +64,6 @@ type instance struct {
 	way     io.Closer // out to the network; nil for none
 
 	shut    bool         // it has no network at all
-	apart   bool         // it can let everybody else have the processor first
 	patient atomic.Bool  // it does
 	portion atomic.Int32 // so many instances divide the weight of one
 
@@ -132,10 +131,7 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	shelf := p.shelf(g.driver, g.runtime)
 	var waited *instance
-	crashing := g.crashing(time.Now())
-	if crashing { // it would take the workers that wait from everybody else, and the template's time
-		shelf = nil
-	} else {
+	if !g.crashing(time.Now()) { // it would take the workers that wait from everybody else
 		waited = shelf.take()
 	}
 	if in := waited; in != nil {
@@ -153,7 +149,7 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 	}
 	memory := int64(g.key.memoryMB) << 20
 	spec := p.boxSpec(g.runtime, g.function.Name, memory)
-	spec.Dir, spec.TmpBytes, spec.Network, spec.Apart = lang.CodeRoot, tmpBytes(g.function, memory), g.networked(), crashing
+	spec.Dir, spec.TmpBytes, spec.Network = lang.CodeRoot, tmpBytes(g.function, memory), g.networked()
 	compiled := p.compiledMounts(g, code)
 	box, err := shelf.box(g.driver, p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
 	in, err := p.follow(box, err, g.runtime, release)
@@ -161,7 +157,7 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB, in.compiled, in.apart = g.key.memoryMB, len(compiled) > 0, crashing
+	in.memoryMB, in.compiled = g.key.memoryMB, len(compiled) > 0
 	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
 		in.retire()
 		return nil, err

@@ -37,9 +37,6 @@ type Spec struct {
 	// Network has a network device made at once, where that cannot be done later. See Instance.Network.
 	Network bool
 	Patient bool // until Attach it gets the processor only when nothing else of the driver's wants it
-	// Apart has Instance.SetPatient let everybody on the host go first, this server included, and not other sandboxes alone, where the level can do it. It is then never a copy
-	// of a template.
-	Apart bool
 
 	MemoryBytes int64 // whole tree, /tmp included
 	CPUMillis   int   // thousandths of a core; 0 for no limit
@@ -64,8 +61,7 @@ type Instance interface {
 	Path(inside string) string
 	// SetCPU changes the processor share, in thousandths of a core.
 	SetCPU(millis int) error
-	// SetPatient has the sandbox get the processor only when no other sandbox wants it, or as usual again, where the level can do it. See
-	// Spec.Apart.
+	// SetPatient has the sandbox get the processor only when no other sandbox wants it, or as usual again, where the level can do it.
 	SetPatient(patient bool) error
 	// SetShare has so many sandboxes together get what a single one gets of a processor that others want too, where the level can
 	// do it. It is not for a patient one.

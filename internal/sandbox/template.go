@@ -17,7 +17,7 @@ type Templater interface {
 type Template interface {
 	// Start makes a sandbox of a copy. What Driver.Start promises holds, and what a sandbox may see and do is the same.
 	// Command, Env and Empty are the template's and are not looked at; Mounts can stand only where the template's Empty
-	// made room. Root, UID and GID are the template's too: errors.ErrUnsupported refuses a Spec that has its own, or is Apart.
+	// made room. Root, UID and GID are the template's too: errors.ErrUnsupported refuses a Spec that has its own.
 	Start(ctx context.Context, spec Spec) (Instance, error)
 	// Done is closed when the template has ended: by Close or by itself.
 	Done() <-chan struct{}

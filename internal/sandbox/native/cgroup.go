@@ -30,9 +30,6 @@ type groups struct {
 	v1    map[string]string // controller -> folder of ours in its v1 tree
 	// bare is a folder of ours in a v2 tree without controllers, beside v1 ones: it freezes and kills; "" where there is none.
 	bare string
-	// apart begins the path of a group that lies beside our folder, in the v2 tree or in that of v1's cpu controller. "" where the kernel knows no idle groups (5.15) or there
-	// is no cpu controller.
-	apart string
 	// server is the group of this process in v1's cpu tree; "" where it has none of its own.
 	server string
 }
@@ -41,7 +38,6 @@ type groups struct {
 type group struct {
 	parent *groups
 	name   string
-	apart  bool     // it lies beside the parent's folder
 	dir    *os.File // the v2 folder, for CLONE_INTO_CGROUP; nil on v1
 
 	mu   sync.Mutex
@@ -55,7 +51,6 @@ func findGroups(token string) *groups {
 	mounts, own := cgroupMounts(), ownGroups()
 	if root, ok := mounts["v2"]; ok && g.useV2(root, own[""], token) {
 		g.enterServerGroup()
-		g.useApart(g.v2)
 		return g
 	}
 	for _, c := range controllers {
@@ -72,10 +67,7 @@ func findGroups(token string) *groups {
 			g.v1[c] = dir
 		}
 	}
-	if dir := g.v1["cpu"]; dir != "" {
-		g.enterServerGroup()
-		g.useApart(dir)
-	}
+	g.enterServerGroup()
 	if root, ok := mounts["v2"]; ok {
 		g.useBare(filepath.Join(root, own[""], token))
 	}
@@ -123,7 +115,6 @@ func removeRecorded(file, name string) {
 	for _, dir := range strings.Split(string(data), "\n") {
 		if filepath.IsAbs(dir) && filepath.Base(dir) == name {
 			removeTree(dir)
-			removeApart(dir)
 		}
 	}
 }
@@ -258,10 +249,9 @@ func (g *groups) level() string {
 	}
 }
 
-// create makes the group of one sandbox with its limits; 0 is no limit. One apart lies beside our folder where
-// that can be.
-func (g *groups) create(name string, memory int64, processes int, apart bool) (*group, error) {
-	gr := &group{parent: g, name: name, apart: apart && g.apart != ""}
+// create makes the group of one sandbox with its limits; 0 is no limit.
+func (g *groups) create(name string, memory int64, processes int) (*group, error) {
+	gr := &group{parent: g, name: name}
 	if g.v2 != "" {
 		return gr, gr.createV2(memory, processes)
 	}
@@ -288,9 +278,6 @@ func (gr *group) folder(controller string) string {
 	tree := gr.parent.v1[controller]
 	if gr.parent.v2 != "" {
 		tree = gr.parent.v2
-	}
-	if gr.apart && (gr.parent.v2 != "" || controller == "cpu") {
-		return gr.parent.apart + gr.name
 	}
 	return filepath.Join(tree, gr.name)
 }
@@ -485,7 +472,6 @@ func (g *groups) close() {
 	g.leaveServerGroup()
 	for _, dir := range g.folders() {
 		removeTree(dir)
-		removeApart(dir)
 	}
 }
 

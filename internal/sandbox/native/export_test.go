@@ -31,6 +31,3 @@ func PID(in sandbox.Instance) int { return in.(*instance).process.Pid }
 func FailToOpen(d *Driver) {
 	d.openProcess = func(int) (int, error) { return -1, unix.EMFILE }
 }
-
-// HasApart tells whether sandboxes can lie apart from the others.
-func HasApart(d *Driver) bool { return d.groups.apart != "" }

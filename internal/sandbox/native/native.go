@@ -365,7 +365,7 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, lau
 	if d.lacks(initspec.ProcessLimit) {
 		processes = 0
 	}
-	if in.group, err = d.groups.create(in.name, memory, processes, spec.Apart && !d.lacks(initspec.BehindAll)); err != nil {
+	if in.group, err = d.groups.create(in.name, memory, processes); err != nil {
 		return err
 	}
 	channels, err := sandbox.NewChannels()

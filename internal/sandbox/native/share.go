@@ -51,31 +51,6 @@ func (g *groups) leaveServerGroup() {
 	os.Remove(g.server) // it stays where the process could not leave it
 }
 
-// apartSuffix stands between the name of our folder and that of a sandbox whose group lies beside our folder and not in it.
-const apartSuffix = "-apart-"
-
-// useApart finds out whether groups beside our folder can be made to yield to everybody: one inside yields to those of other sandboxes alone. What an earlier server left
-// there is ended.
-func (g *groups) useApart(folder string) {
-	removeApart(folder)
-	probe := folder + apartSuffix + "probe"
-	if !g.has("cpu") || os.Mkdir(probe, 0o755) != nil {
-		return
-	}
-	defer os.Remove(probe)
-	if writeFile(filepath.Join(probe, "cpu.idle"), "1") == nil {
-		g.apart = folder + apartSuffix
-	}
-}
-
-// removeApart ends what runs in the groups beside a folder of ours, and removes them.
-func removeApart(folder string) {
-	left, _ := filepath.Glob(folder + apartSuffix + "*")
-	for _, dir := range left {
-		removeTree(dir)
-	}
-}
-
 // setCPU sets the processor share in thousandths of a core.
 func (gr *group) setCPU(millis int) error {
 	if !gr.parent.has("cpu") {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,7 +37,6 @@ func testPatient(t *testing.T, d sandbox.Driver) {
 	}
 	for name, yields := range map[string]func(in sandbox.Instance) error{
 		"patient": func(in sandbox.Instance) error { return in.SetPatient(true) },
-		"apart":   func(in sandbox.Instance) error { return in.SetPatient(true) },
 		"part":    func(in sandbox.Instance) error { return in.SetShare(8) },
 		"again": func(in sandbox.Instance) error {
 			return errors.Join(in.SetPatient(true), in.SetPatient(false))
@@ -47,20 +44,15 @@ func testPatient(t *testing.T, d sandbox.Driver) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := spec(spinAndTell)
-			s.Apart = name == "apart"
 			in, err := d.Start(t.Context(), s)
 			require.NoError(t, err)
 			defer end(in)
 			require.NoError(t, yields(in))
 			got := [2]spinner{{in.Control(), in.Output()}}
-			if s.Apart {
-				got[1] = spinOutside(t)
-			} else {
-				in, err = d.Start(t.Context(), s)
-				require.NoError(t, err)
-				defer end(in)
-				got[1] = spinner{in.Control(), in.Output()}
-			}
+			in, err = d.Start(t.Context(), s)
+			require.NoError(t, err)
+			defer end(in)
+			got[1] = spinner{in.Control(), in.Output()}
 			ms := spinTogether(t, got)
 			if name == "again" {
 				require.Greater(t, ms[0], ms[1]/3)
@@ -75,23 +67,6 @@ func testPatient(t *testing.T, d sandbox.Driver) {
 type spinner struct {
 	begin io.Writer
 	told  io.Reader
-}
-
-// spinOutside starts one outside any sandbox, that weighs as anybody on the host: not as the server that it is started by.
-func spinOutside(t *testing.T) spinner {
-	begin, inner, err := os.Pipe()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", spinAndTell)
-	cmd.ExtraFiles = []*os.File{begin}
-	told, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	begin.Close()
-	for _, top := range []string{"/sys/fs/cgroup/cpu/cgroup.procs", "/sys/fs/cgroup/cgroup.procs"} {
-		_ = os.WriteFile(top, []byte(strconv.Itoa(cmd.Process.Pid)), 0) // one of them is there, and root may
-	}
-	t.Cleanup(func() { inner.Close(); _ = cmd.Wait() })
-	return spinner{inner, told}
 }
 
 // spinTogether gives what each got of the same processor, in ms.

@@ -33,7 +33,6 @@ const (
 	MemoryLimit   = "limit of memory"
 	ProcessLimit  = "limit of processes"
 	ProcessorTime = "limit of processor time"
-	BehindAll     = "behind all others for the processor"
 	FileLimit     = "limit of open files"
 	CoreLimit     = "no core dumps"
 	QueueLimit    = "limit of message queues"
