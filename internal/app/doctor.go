@@ -61,7 +61,7 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Finding {
 		return []Finding{finding(LevelFail, "sandbox", first, userNamespaceFix())}
 	}
 	c := d.Capabilities()
-	found := []Finding{fine("sandbox", c.Level)}
+	found := []Finding{fine("sandbox", c.Level), checkIdle(cfg, c)}
 	if c.Network {
 		found = append(found, fine("egress", "functions can be let out to the network (hanshu deploy --egress); without a word of theirs: "+cfg.Egress))
 	}
@@ -74,6 +74,15 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Finding {
 		found = append(found, finding(LevelWarn, "sandbox", "could not be taken down: "+err.Error(), ""))
 	}
 	return found
+}
+
+// checkIdle tells what becomes of instances without calls.
+func checkIdle(cfg config.Config, c sandbox.Capabilities) Finding {
+	frozen := "not frozen"
+	if c.Freeze && cfg.FreezeAfter > 0 {
+		frozen = fmt.Sprintf("frozen after %v (--freeze-after)", cfg.FreezeAfter)
+	}
+	return fine("idle instances", fmt.Sprintf("%s, ended after %v (--idle-timeout); their memory is not paged out meanwhile, with swap or without", frozen, cfg.IdleTimeout))
 }
 
 // checkLevels tells which levels of isolation functions can choose.
@@ -115,8 +124,8 @@ func checkRuntimes(ctx context.Context, cfg config.Config) []Finding {
 	installed := map[string]bool{}
 	var names []string
 	for _, i := range catalogue.List() {
-		if i.Path != "" && !installed[i.Path] {
-			installed[i.Path] = true
+		if key := i.Path + " " + i.Version; i.Path != "" && !installed[key] { // one Java may run several: itself and Jython
+			installed[key] = true
 			names = append(names, fmt.Sprintf("%s (%s)", i.Path, i.Version))
 		}
 	}

@@ -48,6 +48,7 @@ type actor struct {
 	exit     sandbox.Exit
 	cpu      chan int // each limit that is set
 	patient  atomic.Bool
+	share    atomic.Int64 // the last that was set
 	load     lang.Load
 
 	mu     sync.Mutex
@@ -106,6 +107,11 @@ func (a *actor) Freeze() error {
 
 func (a *actor) SetPatient(patient bool) error {
 	a.patient.Store(patient)
+	return nil
+}
+
+func (a *actor) SetShare(of int) error {
+	a.share.Store(int64(of))
 	return nil
 }
 

@@ -45,6 +45,7 @@ type group struct {
 	retryAt    time.Time     // when a reserved instance may be started again
 	crashes    float64       // instances lost of late, each counting for less as time goes by
 	crashedAt  time.Time
+	startAt    time.Time // of the last start that had to wait for its turn
 }
 
 // lease is the right to use an instance for one call, or the failure of the code to load.
@@ -268,6 +269,7 @@ func (g *group) startOne() {
 
 // bringUp starts and loads an instance and hands it to the call that has waited longest.
 func (g *group) bringUp() {
+	g.awaitTurn()
 	g.pool.starts <- struct{}{}
 	if !g.wanted() {
 		<-g.pool.starts

@@ -64,8 +64,9 @@ type instance struct {
 	release func()    // lets go of the code folder; called once the process is gone
 	way     io.Closer // out to the network; nil for none
 
-	shut    bool        // it has no network at all
-	patient atomic.Bool // it lets all others have the processor first
+	shut    bool         // it has no network at all
+	patient atomic.Bool  // it does
+	portion atomic.Int32 // so many instances divide the weight of one
 
 	// What follows is guarded by the group.
 	idleSince time.Time

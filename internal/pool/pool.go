@@ -124,8 +124,8 @@ type Pool struct {
 }
 
 type stats struct {
-	warm, cold, failed, lost metrics.Counter
-	start                    metrics.Histogram
+	warm, cold, failed, lost, paused metrics.Counter
+	start                            metrics.Histogram
 }
 
 // groupKey tells apart what may not share an instance.
@@ -153,6 +153,7 @@ func New(cfg Config) *Pool {
 			cold:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="cold"}`),
 			failed: cfg.Metrics.Counter(`hanshu_pool_starts_failed_total`),
 			lost:   cfg.Metrics.Counter(`hanshu_pool_instances_lost_total`),
+			paused: cfg.Metrics.Counter(`hanshu_pool_starts_paused_total`),
 			start:  cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
 		},
 	}
@@ -317,6 +318,13 @@ func (p *Pool) Stop(ctx context.Context) error {
 	return nil
 }
 
+// stopping tells whether the server ends.
+func (p *Pool) stopping() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.closed
+}
+
 // killAll ends the instances that are still busy.
 func (p *Pool) killAll() {
 	p.mu.RLock()
@@ -364,6 +372,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		res.Cold, res.Queued = true, max(0, time.Since(begun)-res.Init)
 		return &res, nil
 	}
+	g.weigh(l.instance)
 	started := time.Now()
 	var res *faas.Result
 	var state liveness

@@ -28,6 +28,7 @@ type keeper struct {
 	coming  bool
 	resting bool // nobody has asked for long
 	over    bool // closed, or this host gives none
+	ended   bool // by itself, and nobody was told
 	pause   time.Duration
 }
 
@@ -71,6 +72,7 @@ func (k *keeper) keep(after time.Duration) {
 	case <-wait.C:
 	case <-k.pool.ctx.Done():
 	}
+	k.tellEnd()
 	t, err := k.start()
 	began := time.Now()
 	k.mu.Lock()
@@ -99,13 +101,22 @@ func (k *keeper) keep(after time.Duration) {
 	if k.over || k.resting {
 		return
 	}
-	k.pool.cfg.Log.Warn("a template has ended and is started again", "runtime", k.runtime.Name)
 	if time.Since(began) > lastPause {
 		k.pause = firstPause
-		k.begin(0)
-		return
 	}
+	k.ended = true
 	k.begin(k.lengthen())
+}
+
+// tellEnd tells that the template had ended and is started again. Who stops a server may end its processes all at once, and that is nothing to tell of.
+func (k *keeper) tellEnd() {
+	k.mu.Lock()
+	ended := k.ended
+	k.ended = false
+	k.mu.Unlock()
+	if ended && !k.pool.stopping() {
+		k.pool.cfg.Log.Warn("a template has ended and is started again", "runtime", k.runtime.Name)
+	}
 }
 
 // lengthen gives the pause before the next try, and doubles the one after that. k.mu is held.

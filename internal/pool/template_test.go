@@ -3,6 +3,8 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,7 +64,7 @@ func (m moldable) Resolve(string) (lang.Runtime, error) {
 	return lang.Runtime{Name: "Fake1", Exact: true, Language: &lang.Language{ID: "fake", Command: command, Template: command, Bootstrap: fstest.MapFS{}}}, nil
 }
 
-func newMolders(t *testing.T, refuse func(n int64) error) (*molders, *stage) {
+func newMolders(t *testing.T, refuse func(n int64) error, more ...func(*pool.Config)) (*molders, *stage) {
 	d := &molders{actors: &actors{attach: true, play: func(a *actor) {
 		if a.loaded() {
 			a.echo()
@@ -71,6 +73,9 @@ func newMolders(t *testing.T, refuse func(n int64) error) (*molders, *stage) {
 	s := newStage(t, d.actors, func(c *pool.Config) {
 		c.Driver, c.Prepared = d, -1
 		c.Runtimes = moldable{}
+		for _, change := range more {
+			change(c)
+		}
 	})
 	return d, s
 }
@@ -93,6 +98,44 @@ func TestWorkersAreCopies(t *testing.T) {
 	<-d.made
 	before := d.copies.Load()
 	require.Eventually(t, func() bool { call(t, s); return d.copies.Load() > before }, 10*time.Second, time.Millisecond)
+}
+
+// told is a log that keeps what it is told.
+type told struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *told) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *told) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestEndOfTemplateIsTold, but for one that ends with its server: whoever stops that may end all processes at once.
+func TestEndOfTemplateIsTold(t *testing.T) {
+	const end = "a template has ended"
+	for _, stopping := range []bool{false, true} {
+		log := &told{}
+		d, s := newMolders(t, func(int64) error { return nil }, func(c *pool.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
+		call(t, s)
+		m := <-d.made
+		require.Eventually(t, func() bool { call(t, s); return d.copies.Load() > 0 }, 10*time.Second, time.Millisecond) // it is being followed
+		m.Close()
+		if stopping {
+			require.NoError(t, s.Stop(t.Context()))
+			require.NotContains(t, log.String(), end)
+			continue
+		}
+		<-d.made
+		require.Contains(t, log.String(), end)
+	}
 }
 
 // TestTemplateThatFailsIsTriedAgain, and calls are served meanwhile.

@@ -36,7 +36,7 @@ type Spec struct {
 	GID  int
 	// Network has a network device made at once, where that cannot be done later. See Instance.Network.
 	Network bool
-	Patient bool // until Attach it gets the processor only when nothing else wants it
+	Patient bool // until Attach it gets the processor only when nothing else of the driver's wants it
 
 	MemoryBytes int64 // whole tree, /tmp included
 	CPUMillis   int   // thousandths of a core; 0 for no limit
@@ -61,8 +61,11 @@ type Instance interface {
 	Path(inside string) string
 	// SetCPU changes the processor share, in thousandths of a core.
 	SetCPU(millis int) error
-	// SetPatient has the sandbox get the processor only when nothing else wants it, or as usual again, where the level can do it.
+	// SetPatient has the sandbox get the processor only when no other sandbox wants it, or as usual again, where the level can do it.
 	SetPatient(patient bool) error
+	// SetShare has so many sandboxes together get what a single one gets of a processor that others want too, where the level can
+	// do it. It is not for a patient one.
+	SetShare(of int) error
 	// Attach shows another folder inside a running sandbox, at a place where Spec.Empty made room, and gives the sandbox
 	// other limits of memory and /tmp. It is for a process that waits and has run no foreign code yet. Only drivers whose
 	// Capabilities say Attach can do it.

@@ -45,6 +45,8 @@ func language(bootstrap fs.FS, complete bool) *lang.Language {
 		Find:         Find,
 		Command:      command,
 		Bootstrap:    bootstrap,
+		Concurrent:   true,
+		Hooks:        true,
 		CheckHandler: checkHandler,
 	}
 	if !complete {

@@ -2,6 +2,7 @@ package langtest
 
 import (
 	_ "embed"
+	"maps"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -122,19 +123,51 @@ public int handler(int event) throws Throwable {
 		"children do not get the socket": "public String handler() throws Exception { return new Scanner(new ProcessBuilder(\"ls\", \"-l\", \"/proc/self/fd\").start().getInputStream()).useDelimiter(\"\\\\A\").next(); }",
 		"killed":                         "public void handler() throws Exception { new ProcessBuilder(\"/bin/sh\", \"-c\", \"kill -9 $PPID\").start().waitFor(); }",
 	}
+	maps.Copy(all, javaSideSources())
 	for _, name := range []string{
 		"echo", "half of a surrogate pair", "unicode is sent as UTF-8", "6 MB both ways", "result over its limit", "small result over a small limit",
-		"event that is not JSON", "deep event", "missing module", "code root that is not there", "end of the stream", "frame of an unknown kind",
+		"event that is not JSON", "large events side by side", "a pre-stop handler that is not there", "deep event", "missing module", "code root that is not there", "end of the stream", "frame of an unknown kind",
 	} {
 		all[name] = javaEcho
 	}
 	return all
 }
 
+// javaSideSources are those of the cases about hooks and calls side by side.
+func javaSideSources() map[string]string {
+	hooks := `volatile Object well = true;
+public Object handler(Object event) { well = event; return event; }
+public Object beat(Context context) { if ("throw".equals(well)) throw new IllegalStateException("beaten"); return well; }
+public void stop(Context context) {
+  System.out.println("bye " + (context.getRemainingTimeInMilliSeconds() <= 5000) + " " + context.getFunctionName());
+  if ("throw".equals(well)) throw new IllegalStateException("stopped");
+}`
+	return map[string]string{
+		"heartbeat and pre-stop": hooks, "heartbeat and pre-stop beside calls": hooks,
+		"calls side by side": `static java.util.concurrent.CyclicBarrier together = new java.util.concurrent.CyclicBarrier(50);
+public Object handler(long event, Context context) throws Exception {
+  System.out.println("one " + event);
+  together.await();
+  context.getLogger().warn("two " + event);
+  System.out.print("three " + event);
+  return Arrays.asList(event, context.getRequestID());
+}`,
+		"failures side by side": `static class RangeError extends RuntimeException { RangeError(String m) { super(m); } }
+public Object handler(int event) {
+  if (event == 1) throw new RangeError("no " + event);
+  if (event == 2) return new Thread();
+  if (event == 3) { char[] all = new char[7 << 20]; Arrays.fill(all, 'x'); return new String(all); }
+  return event;
+}`,
+	}
+}
+
 // javaHandler writes a handler such as index.handler as Java has it.
 func javaHandler(l *lang.Load) {
 	l.Handler = strings.Replace(l.Handler, "index.", "Index.", 1)
 	l.InitHandler = strings.Replace(l.InitHandler, "index.", "Index.", 1)
+	l.StopHandler = strings.Replace(l.StopHandler, "index.", "Index.", 1)
+	l.BeatHandler = strings.Replace(l.BeatHandler, "index.", "Index.", 1)
 }
 
 // CompileJava compiles the sources in each of folders into that folder, against the API in the folder that Bootstrap gave. One

@@ -3,6 +3,7 @@ package langtest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -126,6 +127,11 @@ func javaHandlers() []Case {
 		javaCase("handler of another provider's name", "public String handler(Object event, com.services.runtime.Context context) { com.services.runtime.RuntimeLogger log = context.getLogger(); log.warn(\"w\"); return context.getFunctionName(); }\npublic String otc(Object event, com.opentelekomcloud.services.runtime.Context context) { context.getLogger().log(\"x\"); return \"\"; }", func(t *testing.T, w *Worker, l Reply) {
 			calls(`{}`, `"example"`)(t, w, l)
 			require.Equal(t, []faas.LogLine{{Level: faas.LevelWarn, Text: "w"}}, logLines(w.Output()))
+		}),
+		javaCase("attempt of a workflow", "public int handler(Context context) { return context.getWorkflowAttempt(); }", func(t *testing.T, w *Worker, l Reply) {
+			loaded(t, l)
+			result(t, w.CallWith(`{}`, time.Now().Add(time.Minute), "id", lang.CallExtra{WorkflowID: "w", WorkflowAttempt: 3}), `3`)
+			result(t, w.Call(`{}`), `0`)
 		}),
 		javaCase("user data and environment", "static String early = System.getenv(\"colour\");\npublic Object handler(Object event, Context context) throws Exception { return Arrays.asList(context.getUserData(\"colour\"), context.getUserData(\"none\"), early, System.getenv().get(\"RUNTIME_FUNC_NAME\"), new ProcessBuilder(\"x\").environment().get(\"colour\")); }",
 			calls(`{}`, `["blue",null,"blue","example","blue"]`)),

@@ -90,7 +90,7 @@ exports.handler = async (event) => {
 					case 1:
 						failed(t, r, lang.FailException, "ValueError|RangeError", "no 1")
 					case 2:
-						failed(t, r, lang.FailResult, "TypeError", "JSON")
+						failed(t, r, lang.FailResult, "TypeError|JsonException", "JSON")
 					case 3:
 						failed(t, r, lang.FailTooLarge, "ResponseTooLarge", "limit")
 					case 4:

@@ -109,7 +109,7 @@ func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *t
 // Cases is the whole suite.
 func Cases() []Case {
 	shared := concat(resultCases(), failureCases(), loadCases(), contextCases(), outputCases(), lifeCases())
-	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), executableCases(), wasmCases(), hookCases(), sharedCases())
+	return concat(withPython27(withJava(shared)), withPython27(pythonCases()), nodeCases(), phpCases(), javaCases(), executableCases(), wasmCases(), withJava(hookCases()), withJava(sharedCases()))
 }
 
 func concat(lists ...[]Case) []Case {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +30,8 @@ type groups struct {
 	v1    map[string]string // controller -> folder of ours in its v1 tree
 	// bare is a folder of ours in a v2 tree without controllers, beside v1 ones: it freezes and kills; "" where there is none.
 	bare string
+	// server is the group of this process in v1's cpu tree; "" where it has none of its own.
+	server string
 }
 
 // group is the resource group of one sandbox.
@@ -41,14 +44,13 @@ type group struct {
 	peak *os.File // what memoryPeak reads, once it has been asked
 }
 
-const cpuPeriod = 100_000 // us
-
 // findGroups looks for a tree this process may write to and makes a folder named token there. What an earlier process of
 // the same token left behind is ended and removed first.
 func findGroups(token string) *groups {
 	g := &groups{v1: map[string]string{}}
 	mounts, own := cgroupMounts(), ownGroups()
 	if root, ok := mounts["v2"]; ok && g.useV2(root, own[""], token) {
+		g.enterServerGroup()
 		return g
 	}
 	for _, c := range controllers {
@@ -65,6 +67,7 @@ func findGroups(token string) *groups {
 			g.v1[c] = dir
 		}
 	}
+	g.enterServerGroup()
 	if root, ok := mounts["v2"]; ok {
 		g.useBare(filepath.Join(root, own[""], token))
 	}
@@ -174,6 +177,9 @@ func ownGroups() map[string]string {
 		}
 		for _, c := range strings.Split(parts[1], ",") {
 			own[c] = parts[2]
+			if c == "cpu" && strings.HasPrefix(path.Base(parts[2]), "hanshu-") && strings.HasSuffix(parts[2], serverLeaf("")) {
+				own[c] = path.Dir(parts[2]) // started from within another of ours
+			}
 		}
 	}
 	return own
@@ -253,8 +259,8 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 	if g.v2 != "" {
 		return gr, gr.createV2(memory, processes)
 	}
-	for c, dir := range g.v1 {
-		if err := makeGroup(filepath.Join(dir, name)); err != nil {
+	for c := range g.v1 {
+		if err := makeGroup(gr.folder(c)); err != nil {
 			gr.remove()
 			return nil, fmt.Errorf("make %s group: %w", c, err)
 		}
@@ -269,6 +275,15 @@ func (g *groups) create(name string, memory int64, processes int) (*group, error
 		return nil, fmt.Errorf("set limits: %w", err)
 	}
 	return gr, nil
+}
+
+// folder is the group's own: in the v2 tree, or in that of a controller of v1.
+func (gr *group) folder(controller string) string {
+	tree := gr.parent.v1[controller]
+	if gr.parent.v2 != "" {
+		tree = gr.parent.v2
+	}
+	return filepath.Join(tree, gr.name)
 }
 
 // openBare makes the group in the v2 tree without controllers, which a sandbox is born in.
@@ -287,11 +302,13 @@ func (gr *group) openBare() error {
 // frozen is the file that freezes and thaws; "" where there is no v2 tree. The freezer of v1 is left alone: what it holds
 // does not die, neither when it is killed nor with the server, before somebody thaws it.
 func (gr *group) frozen() string {
-	tree := gr.parent.freezer()
-	if tree == "" {
-		return ""
+	switch {
+	case gr.parent.v2 != "":
+		return filepath.Join(gr.folder(""), "cgroup.freeze")
+	case gr.parent.bare != "":
+		return filepath.Join(gr.parent.bare, gr.name, "cgroup.freeze")
 	}
-	return filepath.Join(tree, gr.name, "cgroup.freeze")
+	return ""
 }
 
 func (gr *group) freeze(value string) error {
@@ -311,7 +328,7 @@ func (g *groups) freezer() string {
 }
 
 func (gr *group) createV2(memory int64, processes int) error {
-	dir := filepath.Join(gr.parent.v2, gr.name)
+	dir := gr.folder("")
 	if err := makeGroup(dir); err != nil {
 		return fmt.Errorf("make group: %w", err)
 	}
@@ -335,8 +352,8 @@ func (gr *group) createV2(memory int64, processes int) error {
 // joinFiles opens the v1 files through which the init moves itself into the group.
 func (gr *group) joinFiles() ([]*os.File, error) {
 	var files []*os.File
-	for _, dir := range gr.parent.v1 {
-		path := filepath.Join(dir, gr.name, "tasks")
+	for c := range gr.parent.v1 {
+		path := filepath.Join(gr.folder(c), "tasks")
 		fd, err := openFile(path)
 		if err != nil {
 			for _, f := range files {
@@ -366,57 +383,6 @@ func (gr *group) letJoin(uid int) error {
 	return os.Chown(filepath.Join(gr.parent.freezer(), gr.name, "cgroup.procs"), uid, -1)
 }
 
-// setCPU sets the processor share in thousandths of a core.
-func (gr *group) setCPU(millis int) error {
-	if !gr.parent.has("cpu") {
-		return nil
-	}
-	quota := strconv.Itoa(millis * cpuPeriod / 1000)
-	if gr.parent.v2 != "" {
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), quota+" "+strconv.Itoa(cpuPeriod))
-	}
-	return gr.write("cpu", "cpu.cfs_quota_us", quota)
-}
-
-// setPatient lets every other group have the processor first: whoever wakes in one of those takes it from this at once, where the
-// kernel knows idle groups (5.15), and gets most of it elsewhere.
-func (gr *group) setPatient() error {
-	if gr.idle("1") == nil {
-		return nil
-	}
-	return gr.weigh("1", "2")
-}
-
-// endPatience undoes setPatient.
-func (gr *group) endPatience() error {
-	if gr.idle("0") == nil {
-		return nil
-	}
-	return gr.weigh("100", "1024")
-}
-
-// idle makes the group one that gets what others leave, or an ordinary one with the usual weight.
-func (gr *group) idle(value string) error {
-	switch {
-	case !gr.parent.has("cpu"):
-		return nil
-	case gr.parent.v2 != "":
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.idle"), value)
-	}
-	return gr.write("cpu", "cpu.idle", value)
-}
-
-// weigh sets what the group gets of a processor that others want too.
-func (gr *group) weigh(v2, v1 string) error {
-	switch {
-	case !gr.parent.has("cpu"):
-		return nil
-	case gr.parent.v2 != "":
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.weight"), v2)
-	}
-	return gr.write("cpu", "cpu.shares", v1)
-}
-
 // setMemory sets the limit of memory, in bytes. On v1 the limit with swap, where swap is counted, may never be the lower of
 // the two: it goes first when the limits rise and last when they fall.
 func (gr *group) setMemory(bytes int64) error {
@@ -425,7 +391,7 @@ func (gr *group) setMemory(bytes int64) error {
 	}
 	value := strconv.FormatInt(bytes, 10)
 	if gr.parent.v2 != "" {
-		return writeFile(filepath.Join(gr.parent.v2, gr.name, "memory.max"), value)
+		return writeFile(filepath.Join(gr.folder(""), "memory.max"), value)
 	}
 	_ = gr.write("memory", "memory.memsw.limit_in_bytes", value)
 	return errors.Join(gr.write("memory", "memory.limit_in_bytes", value),
@@ -438,9 +404,9 @@ func (gr *group) memoryPeak() int64 {
 	gr.mu.Lock()
 	defer gr.mu.Unlock()
 	if gr.peak == nil {
-		path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.max_usage_in_bytes")
+		path := filepath.Join(gr.folder("memory"), "memory.max_usage_in_bytes")
 		if gr.parent.v2 != "" {
-			path = filepath.Join(gr.parent.v2, gr.name, "memory.peak")
+			path = filepath.Join(gr.folder(""), "memory.peak")
 		}
 		var err error
 		if gr.peak, err = os.Open(path); err != nil {
@@ -456,9 +422,9 @@ func (gr *group) memoryPeak() int64 {
 
 // oomKilled tells whether the limit of memory has ended a process of the group.
 func (gr *group) oomKilled() bool {
-	path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.oom_control")
+	path := filepath.Join(gr.folder("memory"), "memory.oom_control")
 	if gr.parent.v2 != "" {
-		path = filepath.Join(gr.parent.v2, gr.name, "memory.events")
+		path = filepath.Join(gr.folder(""), "memory.events")
 	}
 	data, _ := os.ReadFile(path)
 	for _, line := range strings.Split(string(data), "\n") {
@@ -473,8 +439,8 @@ func (gr *group) oomKilled() bool {
 // thousand processes that must share a third of a core take minutes to die.
 func (gr *group) kill() {
 	if gr.parent.v2 != "" {
-		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cpu.max"), "max")
-		_ = writeFile(filepath.Join(gr.parent.v2, gr.name, "cgroup.kill"), "1")
+		_ = writeFile(filepath.Join(gr.folder(""), "cpu.max"), "max")
+		_ = writeFile(filepath.Join(gr.folder(""), "cgroup.kill"), "1")
 		return
 	}
 	if gr.parent.has("cpu") {
@@ -496,10 +462,10 @@ func (gr *group) remove() {
 	}
 	gr.mu.Unlock()
 	if gr.parent.v2 != "" {
-		os.Remove(filepath.Join(gr.parent.v2, gr.name))
+		os.Remove(gr.folder(""))
 	}
-	for _, dir := range gr.parent.v1 {
-		os.Remove(filepath.Join(dir, gr.name))
+	for c := range gr.parent.v1 {
+		os.Remove(gr.folder(c))
 	}
 	if gr.parent.bare != "" {
 		os.Remove(filepath.Join(gr.parent.bare, gr.name))
@@ -508,13 +474,14 @@ func (gr *group) remove() {
 
 // close removes the folders of all sandboxes.
 func (g *groups) close() {
+	g.leaveServerGroup()
 	for _, dir := range g.folders() {
 		removeTree(dir)
 	}
 }
 
 func (gr *group) write(controller, file, value string) error {
-	return writeFile(filepath.Join(gr.parent.v1[controller], gr.name, file), value)
+	return writeFile(filepath.Join(gr.folder(controller), file), value)
 }
 
 // makeGroup makes a group. One that is there is left of an earlier sandbox, whose last process was let go of too late.

@@ -54,6 +54,9 @@ func (in *instance) SetCPU(millis int) error {
 	return in.group.setCPU(millis)
 }
 
+// SetShare implements sandbox.Instance.
+func (in *instance) SetShare(of int) error { return in.group.setShare(of) }
+
 // SetPatient implements sandbox.Instance.
 func (in *instance) SetPatient(patient bool) error {
 	if patient {

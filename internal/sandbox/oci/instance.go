@@ -46,6 +46,9 @@ func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.Er
 // SetPatient implements sandbox.Instance; this level cannot.
 func (in *instance) SetPatient(bool) error { return nil }
 
+// SetShare implements sandbox.Instance; this level cannot.
+func (in *instance) SetShare(int) error { return nil }
+
 // Network implements sandbox.Instance.
 func (in *instance) Network() (*os.File, error) { return nil, errors.ErrUnsupported }
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 NUMBER = [0]
+MEMORY = int(os.environ.get("RUNTIME_MEMORY", "128")) << 20
 
 
 def handler(event, context):
@@ -18,6 +19,15 @@ def handler(event, context):
 
 
 def do_echo():
+    return {"n": NUMBER[0]}
+
+
+def do_work():
+    """Nothing hostile: a busy function that keeps to its limits."""
+    held = bytearray(b"x") * (MEMORY // 2)
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        sum(held[:1 << 16])
     return {"n": NUMBER[0]}
 
 

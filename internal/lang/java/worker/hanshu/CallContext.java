@@ -116,6 +116,12 @@ public final class CallContext implements com.services.runtime.Context, com.open
         return extra("workflow_state_id");
     }
 
+    @Override
+    public int getWorkflowAttempt() {
+        Object value = extra.get("workflow_attempt");
+        return value == null ? 0 : ((Number) value).intValue();
+    }
+
     private String extra(String name) {
         Object value = extra.get(name);
         return value == null ? "" : (String) value;

@@ -16,6 +16,10 @@ final class Channel {
     static final int CALL = 4;
     static final int RESULT = 5;
     static final int FAILED = 6;
+    static final int BEAT = 7;
+    static final int BEATEN = 8;
+    static final int STOP = 9;
+    static final int STOPPED = 10;
 
     private static final int HEAD = 12;
     private final FileInputStream in;

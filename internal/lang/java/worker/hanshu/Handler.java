@@ -36,12 +36,12 @@ final class Handler {
     /**
      * Finds the method and makes an object for it, unless made has one of that class already.
      *
-     * @param initializer whether a method that takes the context alone is looked for
+     * @param role what takes the context alone, such as "the initializer"; null for the handler of events
      */
-    static Handler find(String name, ClassLoader loader, Shapes shapes, Map<Class<?>, Object> made, boolean initializer) throws Throwable {
+    static Handler find(String name, ClassLoader loader, Shapes shapes, Map<Class<?>, Object> made, String role) throws Throwable {
         int dot = name.lastIndexOf('.');
         Class<?> type = load(name.substring(0, dot), loader);
-        Method method = choose(type, name.substring(dot + 1), initializer);
+        Method method = choose(type, name.substring(dot + 1), role);
         method.setAccessible(true); // of a public method in a class that is not
         if (Modifier.isStatic(method.getModifiers())) {
             Class.forName(type.getName(), true, loader); // its static parts run now and not in the first call
@@ -84,7 +84,8 @@ final class Handler {
     }
 
     /** Of several methods of the name the one with the most parameters counts; two alike are refused. */
-    private static Method choose(Class<?> type, String name, boolean initializer) throws HandlerNotFound {
+    private static Method choose(Class<?> type, String name, String role) throws HandlerNotFound {
+        boolean initializer = role != null;
         Method best = null;
         boolean several = false;
         List<String> candidates = new ArrayList<>();
@@ -106,7 +107,7 @@ final class Handler {
             throw new HandlerNotFound("class " + type.getName() + " has no public method " + name + "; it has " + methods(type));
         }
         if (best == null) {
-            throw new HandlerNotFound("no method " + name + " can be called as " + (initializer ? "the initializer" : "the handler") + ": " + form
+            throw new HandlerNotFound("no method " + name + " can be called as " + (initializer ? role : "the handler") + ": " + form
                     + "; there is " + String.join(", ", candidates));
         }
         if (several) {

@@ -31,8 +31,10 @@ final class Load {
         }
     }
 
+    /** A number; 0 where there is none. */
     int number(String name) {
-        return ((Number) values.get(name)).intValue();
+        Object value = values.get(name);
+        return value == null ? 0 : ((Number) value).intValue();
     }
 
     @SuppressWarnings("unchecked")

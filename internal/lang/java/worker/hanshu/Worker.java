@@ -31,6 +31,8 @@ public final class Worker {
     private final RandomAccessFile status;
     private Load load;
     private Handler handler;
+    private Handler beat; // null for none
+    private Handler stop; // null for none
 
     private Worker(Channel channel) {
         this.channel = channel;
@@ -69,7 +71,7 @@ public final class Worker {
         ClassLoader loader = Loader.of(folder);
         Shapes shapes = new Shapes(loader);
         for (String name : new String[] {"warm.Hello.handle", "warm.Hello.map"}) {
-            handler = Handler.find(name, loader, shapes, new HashMap<Class<?>, Object>(), false);
+            handler = Handler.find(name, loader, shapes, new HashMap<Class<?>, Object>(), null);
             for (int i = 0; i < 3; i++) {
                 Channel.Frame frame = new Channel.Frame();
                 frame.meta = "\0\0\0\0\0\0\0\0id".getBytes(StandardCharsets.UTF_8);
@@ -77,7 +79,7 @@ public final class Worker {
                 answer(frame, false);
             }
         }
-        output.flush();
+        output.end();
         load = null;
         handler = null;
         System.gc();
@@ -90,14 +92,53 @@ public final class Worker {
             Runtime.getRuntime().halt(1);
         }
         become(new String(frame.body, StandardCharsets.UTF_8));
-        output.flush();
+        output.end();
         channel.send(Channel.LOADED, 0, NOTHING, NOTHING);
+        Crew crew = load.number("concurrency") > 1 ? new Crew(this::serve) : null;
+        if (crew != null) {
+            output.divide();
+        }
         for (;;) {
             frame = next();
-            if (frame.kind != Channel.CALL) {
-                Runtime.getRuntime().halt(1);
+            if (crew == null) {
+                serve(frame);
+            } else {
+                crew.take(frame);
             }
+        }
+    }
+
+    private void serve(Channel.Frame frame) throws IOException {
+        if (frame.kind == Channel.CALL) {
+            output.enter(frame.seq);
             answer(frame, true);
+            output.enter(0);
+        } else if (frame.kind == Channel.BEAT && beat != null || frame.kind == Channel.STOP && stop != null) {
+            attend(frame, frame.kind == Channel.STOP);
+        } else {
+            Runtime.getRuntime().halt(1);
+        }
+    }
+
+    /** Answers what is no call: the question whether all is well, and the word that this is the end. */
+    private void attend(Channel.Frame frame, boolean last) throws IOException {
+        Handler hook = last ? stop : beat;
+        long deadline = System.currentTimeMillis() + (last ? load.number("stop_timeout_s") : 3) * 1000L;
+        boolean well = false;
+        try {
+            Object said = hook.call(hook.arguments(NOTHING, context("", deadline, Collections.<String, Object>emptyMap())));
+            well = last || said instanceof Boolean && (Boolean) said || said instanceof Number && ((Number) said).doubleValue() != 0;
+        } catch (Throwable e) {
+            logger.error(String.join("\n", Failure.stack(e)));
+        }
+        output.end();
+        if (!last) {
+            channel.send(Channel.BEATEN, frame.seq, new byte[] {(byte) (well ? 1 : 0)}, NOTHING);
+        } else if (well) {
+            channel.send(Channel.STOPPED, frame.seq, NOTHING, NOTHING);
+        } else {
+            List<String> none = Collections.emptyList();
+            channel.send(Channel.FAILED, frame.seq, new byte[] {FAIL_EXCEPTION}, Failure.of("PreStop", "the pre-stop handler threw", none));
         }
     }
 
@@ -123,9 +164,11 @@ public final class Worker {
             Thread.currentThread().setContextClassLoader(loader);
             Shapes shapes = new Shapes(loader);
             Map<Class<?>, Object> made = new HashMap<>();
-            handler = Handler.find(load.text("handler"), loader, shapes, made, false);
-            if (!load.text("init_handler").isEmpty()) {
-                Handler initializer = Handler.find(load.text("init_handler"), loader, shapes, made, true);
+            handler = Handler.find(load.text("handler"), loader, shapes, made, null);
+            beat = hook("beat_handler", "the heartbeat handler", loader, shapes, made);
+            stop = hook("stop_handler", "the pre-stop handler", loader, shapes, made);
+            Handler initializer = hook("init_handler", "the initializer", loader, shapes, made);
+            if (initializer != null) {
                 stage = FAIL_INIT;
                 long deadline = System.currentTimeMillis() + load.number("init_timeout_s") * 1000L;
                 initializer.call(initializer.arguments(NOTHING, context("", deadline, Collections.<String, Object>emptyMap())));
@@ -135,6 +178,11 @@ public final class Worker {
             next();
             Runtime.getRuntime().halt(1);
         }
+    }
+
+    /** A method that takes the context or nothing; null where the function has none. */
+    private Handler hook(String name, String role, ClassLoader loader, Shapes shapes, Map<Class<?>, Object> made) throws Throwable {
+        return load.text(name).isEmpty() ? null : Handler.find(load.text(name), loader, shapes, made, role);
     }
 
     private CallContext context(String id, long deadline, Map<String, Object> extra) {
@@ -167,7 +215,7 @@ public final class Worker {
             }
             return;
         }
-        output.flush();
+        output.end();
         if (body.length > load.number("max_result")) {
             String message = "the result is " + body.length + " bytes of JSON, over the limit of " + load.number("max_result");
             List<String> none = Collections.emptyList();
@@ -181,7 +229,7 @@ public final class Worker {
     }
 
     private void fail(int seq, char kind, Throwable error) throws IOException {
-        output.flush();
+        output.end();
         boolean result = kind == FAIL_RESULT;
         byte[] body = Failure.of(error, result ? "the result cannot be written as JSON: " : "", !result);
         channel.send(Channel.FAILED, seq, new byte[] {(byte) kind}, body);

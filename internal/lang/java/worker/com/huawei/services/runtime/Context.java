@@ -47,6 +47,9 @@ public interface Context {
 
     String getWorkflowStateID();
 
+    /** Which attempt at the state this is, from 1; 0 outside a workflow. */
+    int getWorkflowAttempt();
+
     /** What setState kept in this instance. */
     Object getState();
 
