@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 // bench is a queue over a real store, with functions that are scripted.
@@ -37,7 +37,7 @@ type bench struct {
 
 func newBench(t *testing.T, adjust func(*queue.Config)) *bench {
 	t.Helper()
-	return benchIn(t, "sqlite:"+filepath.Join(t.TempDir(), "a.db"), adjust)
+	return benchIn(t, freshtest.SQLite(t), adjust)
 }
 
 func benchIn(t *testing.T, url string, adjust func(*queue.Config)) *bench {
@@ -403,7 +403,7 @@ func TestNotBefore(t *testing.T) {
 // TestStop cuts off what does not end in time; it waits again, and the next life of the server runs it.
 func TestStop(t *testing.T) {
 	t.Parallel()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "a.db")
+	url := freshtest.SQLite(t)
 	b := benchIn(t, url, nil)
 	begun := make(chan struct{}, 1)
 	b.functions["slow"] = func(ctx context.Context, _ faas.Job, _ int) (*faas.Result, error) {
