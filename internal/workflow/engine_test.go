@@ -121,7 +121,7 @@ func (b *bench) await(f *faas.Flow, id string, status faas.FlowStatus) faas.Flow
 		r, err = b.db.FlowRun(b.t.Context(), f.ID, id)
 		require.NoError(b.t, err)
 		return r.Status == status
-	}, 20*time.Second, time.Millisecond, "%s never became %s", id, status)
+	}, time.Minute, 5*time.Millisecond, "%s never became %s", id, status)
 	return r
 }
 
