@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
-	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 // site runs every call by telling its version, and hears what a pool would.
@@ -32,9 +31,7 @@ func (s *site) FunctionChanged(key faas.FunctionKey) { s.heard = append(s.heard,
 
 // TestFollower has another server on the same database lead an alias elsewhere, delete a version, and change a function.
 func TestFollower(t *testing.T) {
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "hanshu.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := freshtest.Open(t)
 	s := &site{}
 	invoker := invoke.New(invoke.Config{Functions: db, Runner: s, Records: s, Metrics: metrics.NewSet()})
 	follow := newFollower(db, invoker, s, slog.New(slog.DiscardHandler))
@@ -62,7 +59,7 @@ func TestFollower(t *testing.T) {
 	follow.look(t.Context())
 	require.Empty(t, s.heard, "nothing has changed")
 
-	_, err = db.UpdateAlias(t.Context(), f.Key(), "prod", func(a *faas.Alias) error {
+	_, err := db.UpdateAlias(t.Context(), f.Key(), "prod", func(a *faas.Alias) error {
 		a.Key.Version = "v2"
 		return nil
 	})

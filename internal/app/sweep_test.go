@@ -15,15 +15,13 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/blob"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/image"
-	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 // An image goes when no function names it any more, and not before it has been here for an hour.
 func TestSweepOfImages(t *testing.T) {
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(dir, "hanshu.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := freshtest.Open(t)
 	images, err := image.Open(image.Config{Dir: filepath.Join(dir, "images")})
 	require.NoError(t, err)
 	lay := func(letter string, age time.Duration) string {
@@ -57,9 +55,7 @@ func TestSweepOfImages(t *testing.T) {
 // function has stay.
 func TestSweepOfPackages(t *testing.T) {
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(dir, "hanshu.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := freshtest.Open(t)
 	blobs, err := blob.OpenDisk(filepath.Join(dir, "packages"))
 	require.NoError(t, err)
 	old := time.Now().Add(-2 * time.Hour)

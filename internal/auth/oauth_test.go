@@ -11,6 +11,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/auth"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 // office is a server's identities with one application, over a real store and a clock that stands still.
@@ -29,10 +30,8 @@ func newOfficeFor(t testing.TB) *office {
 	t.Helper()
 	dir := t.TempDir()
 	o := &office{clock: time.Date(2026, 11, 21, 3, 13, 8, 0, time.UTC)}
+	o.db = freshtest.Open(t)
 	var err error
-	o.db, err = store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(dir, "test.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, o.db.Close()) })
 	o.sealer, err = auth.NewSealer(filepath.Join(dir, "key"), true)
 	require.NoError(t, err)
 	o.owner, err = auth.EnsureOwner(t.Context(), o.db, o.sealer, "local")

@@ -2,7 +2,6 @@ package control_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/control/controltest"
 	"github.com/hanshu-faas/hanshu/internal/faas"
-	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 // versionBench is bench over a database, with versions and aliases.
@@ -22,9 +21,7 @@ type versionBench struct {
 }
 
 func newVersionBench(t *testing.T, maxReserved int) *versionBench {
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "hanshu.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := freshtest.Open(t)
 	b := &versionBench{changes: &controltest.Changes{}}
 	b.functions = control.NewFunctions(control.FunctionsConfig{
 		Store: db, Packages: controltest.NewPackages(), Fetcher: controltest.Fetcher{}, Sealer: controltest.Sealer{}, Changes: b.changes,

@@ -27,6 +27,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 const patience = 20 * time.Second
@@ -66,10 +67,7 @@ func (b both) FunctionChanged(key faas.FunctionKey) { b.cloud.FunctionChanged(ke
 func newCloud(t testing.TB) *cloud {
 	t.Helper()
 	c := &cloud{dir: t.TempDir()}
-	var err error
-	c.db, err = store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(c.dir, "test.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.db.Close()) })
+	c.db = freshtest.Open(t)
 	packages, err := blob.OpenDisk(filepath.Join(c.dir, "packages"))
 	require.NoError(t, err)
 	c.sealer, err = auth.NewSealer(filepath.Join(c.dir, "key"), true)

@@ -501,11 +501,11 @@ func (in *instance) fate(err error) *faas.Failure {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return in.broken(err)
 	}
-	byItself := true
+	late := false
 	select {
 	case <-in.box.Done():
 	case <-time.After(exitGrace):
-		byItself = false
+		late = true
 		in.box.Kill()
 		<-in.box.Done()
 	}
@@ -514,7 +514,7 @@ func (in *instance) fate(err error) *faas.Failure {
 	switch {
 	case exit.OOM:
 		return in.outOfMemory()
-	case !byItself:
+	case late && (exit.Signal == syscall.SIGKILL.String() || exit.Code == 128+int(syscall.SIGKILL)): // or it had ended, and only its end was told late
 		failure.Message = "the function closed its control channel"
 	case exit.Signal != "":
 		failure.Message = "the function's process was ended by a signal: " + exit.Signal

@@ -154,3 +154,33 @@ func TestCauseStaysInside(t *testing.T) {
 	b.start(t)
 	require.Equal(t, "the webhook cannot be used", b.await(t, b.enqueue(t, "f"), faas.JobDead).Message)
 }
+
+// TestRaisedLimit raises the limit of a function all of whose calls last: more begin, although none has ended.
+func TestRaisedLimit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	begun, release := make(chan struct{}, 2), make(chan struct{})
+	b.functions["f"] = func(ctx context.Context, _ faas.Job, _ int) (*faas.Result, error) {
+		begun <- struct{}{}
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return &faas.Result{}, nil
+	}
+	b.limits["f"] = 1
+	b.start(t)
+	b.enqueue(t, "f")
+	b.enqueue(t, "f")
+	<-begun
+	b.mu.Lock()
+	b.limits["f"] = 2
+	b.mu.Unlock()
+	select {
+	case <-begun:
+	case <-time.After(20 * time.Second):
+		t.Error("the second call waits for the end of the first")
+	}
+	close(release)
+	require.EqualValues(t, 2, b.settled(t).Done)
+}

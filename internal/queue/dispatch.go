@@ -16,8 +16,12 @@ func (q *Queue) dispatch() {
 		next := q.ready()
 		q.mu.Lock()
 		claims := q.pick()
+		limited := q.limited()
 		q.mu.Unlock()
 		wait := time.Hour
+		if limited {
+			wait = limitsHoldFor // a limit that is raised ends no call, so nothing else would have it asked for again
+		}
 		if !next.IsZero() {
 			wait = min(wait, time.Until(next))
 		}

@@ -3,6 +3,7 @@ package queue
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -160,6 +161,11 @@ func (q *Queue) pick() []faas.LaneClaim {
 	}
 	q.ring = kept
 	return claims
+}
+
+// limited tells whether a lane in the ring waits for nothing but its function's limit; q.mu is held.
+func (q *Queue) limited() bool {
+	return q.free() > 0 && slices.ContainsFunc(q.ring, func(l *lane) bool { return l.limit >= 0 && l.running >= l.limit })
 }
 
 // settle takes in what a claim gave; q.mu is held.

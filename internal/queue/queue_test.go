@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 // bench is a queue over a real store, with functions that are scripted.
@@ -37,7 +37,7 @@ type bench struct {
 
 func newBench(t *testing.T, adjust func(*queue.Config)) *bench {
 	t.Helper()
-	return benchIn(t, "sqlite:"+filepath.Join(t.TempDir(), "a.db"), adjust)
+	return benchIn(t, freshtest.SQLite(t), adjust)
 }
 
 func benchIn(t *testing.T, url string, adjust func(*queue.Config)) *bench {
@@ -384,26 +384,29 @@ func TestPushedBack(t *testing.T) {
 	require.EqualValues(t, 300, b.settled(t).Done)
 }
 
-// TestNotBefore holds a job until its time, and not for much longer.
+// TestNotBefore holds each job until its own time.
 func TestNotBefore(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.start(t)
-	at := time.Now().Add(300 * time.Millisecond)
-	require.NoError(t, b.Enqueue(t.Context(), faas.Job{ID: "later", Key: key("f"), NotBefore: at}))
-	sooner := at.Add(-200 * time.Millisecond)
-	require.NoError(t, b.Enqueue(t.Context(), faas.Job{ID: "sooner", Key: key("f"), NotBefore: sooner}))
-	s := b.await(t, "later", faas.JobDone)
-	require.False(t, s.Began.Before(at.Truncate(time.Microsecond)))
-	s = b.await(t, "sooner", faas.JobDone)
-	require.False(t, s.Began.Before(sooner.Truncate(time.Microsecond)))
-	require.True(t, s.Began.Before(at), "each has its own time")
+	now := time.Now()
+	for _, j := range []struct {
+		id    string
+		after time.Duration
+	}{{"last", time.Hour}, {"later", 300 * time.Millisecond}, {"sooner", 100 * time.Millisecond}} { // each comes before those in the line
+		require.NoError(t, b.Enqueue(t.Context(), faas.Job{ID: j.id, Key: key("f"), NotBefore: now.Add(j.after)}))
+	}
+	for id, after := range map[string]time.Duration{"sooner": 100 * time.Millisecond, "later": 300 * time.Millisecond} {
+		s := b.await(t, id, faas.JobDone)
+		require.False(t, s.Began.Before(now.Add(after).Truncate(time.Microsecond)), id)
+	}
+	require.Equal(t, faas.JobWaiting, b.status(t, "last").State, "each has its own time")
 }
 
 // TestStop cuts off what does not end in time; it waits again, and the next life of the server runs it.
 func TestStop(t *testing.T) {
 	t.Parallel()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "a.db")
+	url := freshtest.SQLite(t)
 	b := benchIn(t, url, nil)
 	begun := make(chan struct{}, 1)
 	b.functions["slow"] = func(ctx context.Context, _ faas.Job, _ int) (*faas.Result, error) {

@@ -120,11 +120,14 @@ func (g *group) commit(ctx context.Context, batch []*member) {
 	}
 }
 
-// transact runs one transaction: ends first, since they cause jobs, then jobs, then claims, which may find these.
+// transact runs one transaction: what has to be locked first, then ends, since they cause jobs, then jobs, then claims, which may find these.
 func (g *group) transact(ctx context.Context, batch []*member) error {
 	w := &writer{group: g, fresh: map[laneKey]int64{}, last: g.last}
 	err := g.db.change(ctx, "change jobs", func(tx *sql.Tx) error {
 		w.tx = tx
+		if err := w.beSeen(ctx, batch); err != nil {
+			return err
+		}
 		if err := w.end(ctx, batch); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -43,6 +44,11 @@ func (db *DB) TakeOverJobs(ctx context.Context, node string) (taken int64, err e
 	}
 	err = db.change(ctx, "take over jobs", func(tx *sql.Tx) error {
 		var books faas.JobBooks
+		if node != db.group.node { // before its jobs are looked for: it waits for a claim of that node, and no other begins
+			if _, err := tx.ExecContext(ctx, `delete from job_nodes where node = $1`, node); err != nil {
+				return err
+			}
+		}
 		if err := giveUp(ctx, tx, &books, "", node); err != nil {
 			return err
 		}
@@ -55,6 +61,24 @@ func (db *DB) TakeOverJobs(ctx context.Context, node string) (taken int64, err e
 		return countJobs(ctx, tx, db.group.node, books)
 	})
 	return taken, err
+}
+
+// beSeen has the others know this node before it claims jobs. Where they took it for gone, because it was silent for long, and it ended
+// before its next beat, nobody would ever let those jobs wait again.
+func (w *writer) beSeen(ctx context.Context, batch []*member) error {
+	if !w.group.db.dialect.shared || !slices.ContainsFunc(batch, func(m *member) bool { return len(m.claims) > 0 }) {
+		return nil
+	}
+	rows, err := w.query(ctx, `select 1 from job_nodes where node = $1 for key share`, w.group.node)
+	if err != nil {
+		return err
+	}
+	known := false
+	if err := each(rows, func() error { known = true; return nil }); err != nil || known {
+		return err
+	}
+	_, err = w.exec(ctx, `insert into job_nodes (node, beat) values ($1, 0) on conflict do nothing`, w.group.node)
+	return err
 }
 
 // ReleaseJobs lets the jobs wait again that count as running on this node and are not held: by their seq, the number of the
@@ -109,11 +133,8 @@ func giveUp(ctx context.Context, tx *sql.Tx, books *faas.JobBooks, condition, no
 	})
 }
 
-// inherit adds the books of a node that is gone to those given, and forgets it.
+// inherit adds the books of a node that is gone to those given, and forgets them.
 func inherit(ctx context.Context, tx *sql.Tx, node string, b *faas.JobBooks) error {
-	if _, err := tx.ExecContext(ctx, `delete from job_nodes where node = $1`, node); err != nil {
-		return err
-	}
 	rows, err := tx.QueryContext(ctx, `delete from job_books where node = $1
 		returning accepted, done, dead, cancelled, waiting, running, kept`, node)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 	"github.com/hanshu-faas/hanshu/internal/workflow"
 )
 
@@ -49,7 +49,7 @@ func newBench(t testing.TB, url string, set func(*workflow.Config)) *bench {
 	return b
 }
 
-func sqlite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "a.db") }
+func sqlite(t testing.TB) string { return freshtest.SQLite(t) }
 
 func (b *bench) start() *bench {
 	b.t.Helper()
@@ -121,7 +121,7 @@ func (b *bench) await(f *faas.Flow, id string, status faas.FlowStatus) faas.Flow
 		r, err = b.db.FlowRun(b.t.Context(), f.ID, id)
 		require.NoError(b.t, err)
 		return r.Status == status
-	}, 20*time.Second, time.Millisecond, "%s never became %s", id, status)
+	}, time.Minute, 5*time.Millisecond, "%s never became %s", id, status)
 	return r
 }
 

@@ -32,7 +32,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
-	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 	"github.com/hanshu-faas/hanshu/internal/templates"
 	"github.com/hanshu-faas/hanshu/internal/trigger/all"
 	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
@@ -66,9 +66,7 @@ func newBench(t testing.TB, quota faas.Quota) *bench {
 // newDiskBench keeps functions in a database and packages on disk, as the server does.
 func newDiskBench(t testing.TB, quota faas.Quota) *bench {
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(dir, "test.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := freshtest.Open(t)
 	pkgs, err := blob.OpenDisk(filepath.Join(dir, "packages"))
 	require.NoError(t, err)
 	return benchOver(t, quota, db, pkgs)
@@ -256,6 +254,7 @@ func TestGolden(t *testing.T) {
 	require.NotEmpty(t, files)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txt"), func(t *testing.T) {
+			t.Parallel()
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			b := newDiskBench(t, faas.Quota{Functions: 4, CodeBytes: 1 << 20})

@@ -30,6 +30,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/httpkit"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 )
 
 var update = flag.Bool("update", false, "write the answers of golden files anew")
@@ -50,9 +51,7 @@ type bench struct {
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(dir, "test.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := freshtest.Open(t)
 	packages, err := blob.OpenDisk(filepath.Join(dir, "packages"))
 	require.NoError(t, err)
 	sealer, err := auth.NewSealer(filepath.Join(dir, "key"), true)
@@ -187,6 +186,7 @@ func TestGolden(t *testing.T) {
 	require.NotEmpty(t, files)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			b := newBench(t)

@@ -3,9 +3,11 @@
 package native_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -20,20 +22,28 @@ import (
 // initVariable names an init that is already built, for the run as another user.
 const initVariable = "HANSHU_TEST_SANDBOX_INIT"
 
-// buildInit builds the init from source, so that the suite tests what is in the tree and not what was built last.
-func buildInit(t *testing.T) []byte {
-	t.Helper()
+// builtInit builds the init from source, so that the suite tests what is in the tree and not what was built last.
+var builtInit = sync.OnceValues(func() ([]byte, error) {
 	if ready := os.Getenv(initVariable); ready != "" {
-		program, err := os.ReadFile(ready)
-		require.NoError(t, err)
-		return program
+		return os.ReadFile(ready)
 	}
-	out := filepath.Join(t.TempDir(), "init")
+	dir, err := os.MkdirTemp("", "hanshu-init-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "init")
 	build := exec.Command("go", "build", "-o", out, "./init")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	said, err := build.CombinedOutput()
-	require.NoError(t, err, string(said))
-	program, err := os.ReadFile(out)
+	if said, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, said)
+	}
+	return os.ReadFile(out)
+})
+
+func buildInit(t *testing.T) []byte {
+	t.Helper()
+	program, err := builtInit()
 	require.NoError(t, err)
 	return program
 }

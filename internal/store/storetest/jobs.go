@@ -305,6 +305,33 @@ func testJobRestart(t *testing.T, url string) {
 	requireJobBooks(t, db, "p")
 }
 
+// testJobUnseen has a node that the others took for gone claim a job, and end before its next beat.
+func testJobUnseen(t *testing.T, url string) {
+	a, b := Open(t, url), Open(t, url)
+	if !a.Shared() {
+		return // one server at a time
+	}
+	nodeOf := func() string {
+		others, err := b.BeatJobs(t.Context())
+		require.NoError(t, err)
+		require.Len(t, others, 1)
+		for node := range others {
+			return node
+		}
+		return ""
+	}
+	_, err := a.BeatJobs(t.Context())
+	require.NoError(t, err)
+	node := nodeOf()
+	require.Zero(t, takeOver(t, b, node))
+	place := enqueue(t, b, job("p", "a"))
+	require.Len(t, claim(t, a, place.Lane, 1).Jobs, 1)
+	require.Equal(t, node, nodeOf())
+	require.EqualValues(t, 1, takeOver(t, b, node))
+	require.Len(t, claim(t, b, place.Lane, 1).Jobs, 1)
+	requireJobBooks(t, b, "p")
+}
+
 func testJobRelease(t *testing.T, url string) {
 	db := Open(t, url)
 	place := enqueue(t, db, job("p", "a"))

@@ -61,6 +61,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"jobs: cancel", testJobCancel},
 		{"jobs: redrive", testJobRedrive},
 		{"jobs: restart", testJobRestart},
+		{"jobs: a node unseen", testJobUnseen},
 		{"jobs: release", testJobRelease},
 		{"jobs: listing", testJobListing},
 		{"jobs: forgetting", testJobForget},

@@ -115,7 +115,7 @@ func (s *source) options() []kgo.Opt {
 	if group == "" {
 		group = "hanshu-" + s.trigger.ID
 	}
-	start := kgo.NewOffset().AfterMilli(s.trigger.Since.UnixMilli()) // the end would lose what comes before the first commit
+	start := s.fresh() // the end would lose what comes before the first commit
 	if s.data.Start == "TRIM_HORIZON" {
 		start = kgo.NewOffset().AtStart()
 	}
@@ -145,10 +145,16 @@ func (s *source) options() []kgo.Opt {
 
 // Listen is of trigger.Source. A position is committed only when all before it is on disk.
 func (s *source) Listen(ctx context.Context, to *trigger.Batch, up func()) error {
-	client, err := kgo.NewClient(s.options()...)
+	made := make(chan *kgo.Client, 1)
+	client, err := kgo.NewClient(append(s.options(), kgo.AdjustFetchOffsetsFn(func(ctx context.Context, all places) (places, error) {
+		client := <-made
+		made <- client
+		return s.settle(ctx, client, all)
+	}))...)
 	if err != nil {
 		return err
 	}
+	made <- client
 	defer client.CloseAllowingRebalance()
 	ping, cancel := context.WithTimeout(ctx, opening)
 	defer cancel()

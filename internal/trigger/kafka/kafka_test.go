@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -101,6 +102,31 @@ func TestNothingIsLost(t *testing.T) {
 	jobs := sink.AwaitMessages(t, numbered(0, 60)...)
 	require.Greater(t, len(jobs), before)
 	require.ElementsMatch(t, numbered(0, 60), triggertest.Messages(t, jobs), "none twice either, as positions were committed")
+}
+
+// TestNothingIsLostAtTheBeginning sends a message while the trigger asks the broker where to begin, behind the first answer.
+func TestNothingIsLostAtTheBeginning(t *testing.T) {
+	topics := strings.Fields("t0 t1 t2 t3 t4 t5")
+	sink, c := triggertest.NewSink(), newCluster(t, kfake.SeedTopics(1, topics...))
+	k := newKind(t, sink)
+	p := newProducer(t, c)
+	for _, topic := range topics {
+		asked, sent := 0, make(chan error, 1)
+		c.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			if r.(*kmsg.ListOffsetsRequest).Topics[0].Topic != topic {
+				return nil, nil, false
+			}
+			if asked++; asked == 2 {
+				c.SleepControl(func() { sent <- p.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte(topic)}).FirstErr() })
+			}
+			return nil, nil, false
+		})
+		one, secrets := triggertest.New(t, k, kafka.Code, map[string]any{"topic_ids": []string{topic}, "kafka_connect_address": strings.Join(c.ListenAddrs(), ",")})
+		require.NoError(t, k.Put(one, secrets))
+		require.NoError(t, <-sent)
+		sink.AwaitMessages(t, topic)
+	}
 }
 
 // TestBrokerComesBack ends the broker, which keeps its data, and starts it again.

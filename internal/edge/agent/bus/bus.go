@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -50,8 +51,8 @@ type Config struct {
 // Bus is a Service. Make one with New.
 type Bus struct {
 	cfg      Config
-	server   *server.Server
-	conn     *nats.Conn
+	server   atomic.Pointer[server.Server] // of these two, both nil before Start, others may ask while it is under way
+	conn     atomic.Pointer[nats.Conn]
 	topology *topology
 
 	mu      sync.Mutex
@@ -102,7 +103,7 @@ func (b *Bus) Start(ctx context.Context) error {
 	if number == 0 {
 		number = server.RANDOM_PORT
 	}
-	b.server, err = server.NewServer(&server.Options{
+	srv, err := server.NewServer(&server.Options{
 		ServerName: b.cfg.ID.Gateway, Host: host, Port: number, NoSigs: true, NoLog: true, NoSystemAccount: true,
 		MaxConn: maxConnections, MaxPayload: maxPayload, MaxPending: 4 << 20, PingInterval: time.Minute, WriteDeadline: 5 * time.Second,
 		DisableShortFirstPing: true,
@@ -110,42 +111,45 @@ func (b *Bus) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("local bus: %w", err)
 	}
-	b.server.Start()
-	if !b.server.ReadyForConnections(startTime) {
+	b.server.Store(srv)
+	srv.Start()
+	if !srv.ReadyForConnections(startTime) {
 		return errors.Join(errors.New("the local bus does not come up"), b.Stop(ctx))
 	}
-	b.conn, err = nats.Connect("", nats.InProcessServer(b.server), nats.Name("agent"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1))
+	conn, err := nats.Connect("", nats.InProcessServer(srv), nats.Name("agent"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1))
 	if err != nil {
 		return errors.Join(fmt.Errorf("local bus: %w", err), b.Stop(ctx))
 	}
+	b.conn.Store(conn)
 	for subject, handle := range map[string]nats.MsgHandler{
 		"edge.router.*": b.routed, "edge.state.req": b.stated, "edge.log.upload": b.logged,
 	} {
-		if _, err := b.conn.Subscribe(subject, handle); err != nil {
+		if _, err := conn.Subscribe(subject, handle); err != nil {
 			return errors.Join(fmt.Errorf("local bus: %w", err), b.Stop(ctx))
 		}
 	}
-	return b.conn.Flush()
+	return conn.Flush()
 }
 
 // Stop ends it.
 func (b *Bus) Stop(context.Context) error {
-	if b.conn != nil {
-		b.conn.Close()
+	if conn := b.conn.Load(); conn != nil {
+		conn.Close()
 	}
-	if b.server != nil {
-		b.server.Shutdown()
-		b.server.WaitForShutdown()
+	if srv := b.server.Load(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
 	}
 	return nil
 }
 
 // Address is where the bus listens; "" before it does.
 func (b *Bus) Address() string {
-	if b.server == nil || b.server.Addr() == nil {
+	srv := b.server.Load()
+	if srv == nil || srv.Addr() == nil {
 		return ""
 	}
-	return b.server.Addr().String()
+	return srv.Addr().String()
 }
 
 // upward is what drivers and programs send.
@@ -260,13 +264,14 @@ func (b *Bus) ToApp(app, topic string, payload []byte) bool {
 
 // Publish puts bytes on a subject as they are.
 func (b *Bus) Publish(subject string, payload []byte) error {
+	conn := b.conn.Load()
 	switch {
 	case subject == "" || strings.ContainsAny(subject, " \t\r\n*>"):
 		return fmt.Errorf("subject %.60q is none that can be published on", subject)
-	case b.conn == nil:
+	case conn == nil:
 		return errors.New("the local bus is not up")
 	}
-	return b.conn.Publish(subject, payload)
+	return conn.Publish(subject, payload)
 }
 
 func (b *Bus) publish(subject string, v any) bool {
