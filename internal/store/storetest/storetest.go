@@ -57,6 +57,8 @@ func Run(t *testing.T, fresh Fresh) {
 		{"cancelled context", testCancelled},
 		{"jobs: life", testJobLife},
 		{"jobs: accepted once", testJobDedup},
+		{"jobs: many accepted once, by several servers", testJobBatches},
+		{"jobs: begun anew while they end", testJobRedriveRace},
 		{"jobs: times and heads", testJobTimes},
 		{"jobs: cancel", testJobCancel},
 		{"jobs: redrive", testJobRedrive},
