@@ -14,11 +14,11 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
-// Servers on one database hand over the same thousand occurrences at the same time, each in an order of its own and beside jobs that
+// Servers on one database hand over the same occurrences of timers at the same time, each in an order of its own and beside jobs that
 // only it has: each becomes one job.
 func testJobBatches(t *testing.T, url string) {
 	nodes := []*store.DB{Open(t, url), Open(t, url), Open(t, url)}
-	const most, rounds = 300, 3
+	const most, rounds = 100, 2
 	for range rounds {
 		batch := make([]faas.Job, most)
 		for i := range batch {
@@ -45,7 +45,7 @@ func testJobRedriveRace(t *testing.T, url string) {
 	j := job("p", "a")
 	lane := enqueue(t, db, j).Lane
 	together(t, 6, func(worker int) error {
-		for range 100 {
+		for range 60 {
 			if worker%2 == 0 {
 				if _, err := db.RedriveJob(t.Context(), j.Key, j.ID); faas.CodeOf(err) == faas.CodeInternal && err != nil {
 					return err
