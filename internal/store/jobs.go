@@ -174,9 +174,21 @@ func (w *writer) lane(ctx context.Context, key laneKey) (int64, error) {
 	}
 }
 
+const columnsOfNew = 16
+
+// insertOf is the statement that inserts n jobs.
+func (g *group) insertOf(n int) string {
+	text := g.inserts[n]
+	if text == "" {
+		text = `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb, parent, dedup, target, bytes, event,
+			origin) values ` + rowsOf(n, 0, make([]string, columnsOfNew), g.db.dialect.mark) + ` on conflict do nothing returning seq`
+		g.inserts[n] = text
+	}
+	return text
+}
+
 func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
-	types := make([]string, 16) // those of the columns
-	args := make([]any, 0, len(chunk)*len(types))
+	args := make([]any, 0, len(chunk)*columnsOfNew)
 	bySeq := make(map[int64]*newJob, len(chunk))
 	for _, n := range chunk {
 		j := n.job
@@ -188,8 +200,7 @@ func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
 			j.MemoryMB, j.Parent, dedup, n.target, rowBytes+len(j.Event)+len(j.Origin), j.Event, j.Origin)
 		bySeq[n.seq] = n
 	}
-	rows, err := w.query(ctx, `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb,
-		parent, dedup, target, bytes, event, origin) values `+rowsOf(len(chunk), 0, types, w.group.db.dialect.mark)+` on conflict do nothing returning seq`, args...)
+	rows, err := w.query(ctx, w.group.insertOf(len(chunk)), args...)
 	if err != nil {
 		return err
 	}
