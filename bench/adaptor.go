@@ -22,14 +22,15 @@ const (
 
 // executables are functions that bring a program: the same echo as a function of Go1.x and as one of Custom.
 type executables struct {
-	program []byte
-	warm    *place // of Go
-	echo    *place // the floor, measured in turn with it
-	goCold  coldTimes
-	custom  coldTimes
-	single  float64 // PSS of the only Go instance, MiB
-	idle    float64 // and of one of many
-	many    int
+	program  []byte
+	together int    // calls that an instance takes at a time; 1 for 0
+	warm     *place // of Go
+	echo     *place // the floor, measured in turn with it
+	goCold   coldTimes
+	custom   coldTimes
+	single   float64 // PSS of the only Go instance, MiB
+	idle     float64 // and of one of many
+	many     int
 }
 
 // executablesOf builds the function.
@@ -66,6 +67,7 @@ func (e *executables) create(ctx context.Context, s *server, runtime, handler, n
 	err = s.api(ctx, http.MethodPost, "/v2/"+s.ProjectID+"/fgs/functions", map[string]any{
 		"func_name": name, "package": "default", "runtime": runtime, "handler": handler, "timeout": functionTime,
 		"memory_size": memorySize, "code_type": "zip", "func_code": map[string]any{"file": pkg.Bytes()},
+		"strategy_config": map[string]int{"concurrent_num": max(1, e.together)},
 	}, &made)
 	return target{
 		Address: s.address, Path: "/v2/" + s.ProjectID + "/fgs/functions/" + made.URN + "/invocations",

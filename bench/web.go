@@ -69,7 +69,7 @@ func (b *bench) measureWeb(ctx context.Context, dir string) error {
 
 // route makes the function and a route to it, open to all.
 func (s *server) route(ctx context.Context) (target, error) {
-	e := executables{program: []byte(siteNode)}
+	e := executables{program: []byte(siteNode), together: 100} // one web server for all, as beside it
 	function, err := e.create(ctx, s, "http", "bootstrap", "site")
 	if err != nil {
 		return target{}, err

@@ -83,14 +83,14 @@ const (
 
 type gateway struct {
 	Config
-	transport *http.Transport // to functions that serve HTTP
+	transport *connections // to functions that serve HTTP
 	buffers   buffers
 	debug     *log.Logger // of connections that break off
 }
 
 // New makes the handler of the data plane.
 func New(cfg Config) http.Handler {
-	return &gateway{Config: cfg, transport: newTransport(), debug: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
+	return &gateway{Config: cfg, transport: newConnections(), debug: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 }
 
 // exchange is one request on its way.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -17,32 +16,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 )
 
-// Bounds of connections to functions that serve HTTP. An idle one goes with its instance, at the latest. It goes before a usual
-// server closes it by itself (gunicorn after 2 s, Node.js after 5 s), as a request that meets such an end cannot be made again.
-const (
-	maxIdle        = 1024
-	maxIdlePerHost = 64
-	idleTime       = time.Second
-	copyBuffer     = 32 << 10
-)
-
-// dialing is the key of the faas.Backend in the context of a request to it.
-type dialing struct{}
-
-// newTransport makes what keeps connections to instances. The host of a URL is the id of an instance, which no other ever has.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			b, ok := ctx.Value(dialing{}).(faas.Backend)
-			if !ok {
-				return nil, errors.New("no instance to connect to")
-			}
-			return b.Dial(ctx)
-		},
-		MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleTime,
-		DisableCompression: true, // what the client asked for is between it and the function
-	}
-}
+const copyBuffer = 32 << 10
 
 // servesHTTP tells whether the version that a request comes to is a web server that takes requests as they are. Later calls are events
 // for it too. The call goes to that version: the two of an alias need not be alike.

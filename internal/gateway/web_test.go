@@ -64,8 +64,14 @@ func newSite(t *testing.T, h http.HandlerFunc) (front string, s *site) {
 	t.Helper()
 	back := httptest.NewServer(h)
 	t.Cleanup(back.Close)
+	return newFront(t, back.Listener.Addr().String())
+}
+
+// newFront is newSite for a server that listens already.
+func newFront(t *testing.T, address string) (front string, s *site) {
+	t.Helper()
 	b := newBench(t, "/gateway")
-	s = &site{address: back.Listener.Addr().String(), ends: make(chan error, 100), heard: make(chan invoke.Request, 100)}
+	s = &site{address: address, ends: make(chan error, 100), heard: make(chan invoke.Request, 100)}
 	b.runtime, b.site = "http", s
 	plane := httptest.NewServer(b)
 	t.Cleanup(plane.Close)

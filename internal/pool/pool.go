@@ -5,10 +5,12 @@
 package pool
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -203,16 +205,29 @@ func layDown(files fs.FS, dir string) error {
 		if entry.IsDir() {
 			return os.MkdirAll(target, 0o755)
 		}
-		data, err := fs.ReadFile(files, path)
-		if err != nil {
-			return err
-		}
-		mode := fs.FileMode(0o644)
-		if bytes.HasPrefix(data, []byte("\x7fELF")) {
-			mode = 0o755 // an adaptor that is itself the worker
-		}
-		return os.WriteFile(target, data, mode)
+		return copyOut(files, path, target)
 	})
+}
+
+// copyOut writes one file, piece by piece: some are programs of megabytes. A program is executable: it is an adaptor that is itself the
+// worker.
+func copyOut(files fs.FS, path, target string) error {
+	from, err := files.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	r := bufio.NewReader(from)
+	mode := fs.FileMode(0o644)
+	if magic, _ := r.Peek(4); string(magic) == "\x7fELF" {
+		mode = 0o755
+	}
+	to, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, r)
+	return errors.Join(err, to.Close())
 }
 
 // Stop refuses new calls, lets those under way and then the pre-stop handlers end until ctx is done, and ends every instance.

@@ -4,6 +4,7 @@ package native
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +36,9 @@ type group struct {
 	parent *groups
 	name   string
 	dir    *os.File // the v2 folder, for CLONE_INTO_CGROUP; nil on v1
+
+	mu   sync.Mutex
+	peak *os.File // what memoryPeak reads, once it has been asked
 }
 
 const cpuPeriod = 100_000 // us
@@ -422,17 +427,25 @@ func (gr *group) setMemory(bytes int64) error {
 		ignoreMissing(gr.write("memory", "memory.memsw.limit_in_bytes", value)))
 }
 
-// memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell.
+// memoryPeak is the highest use so far, in bytes; 0 when the kernel does not tell. It is asked after each exchange of an instance that
+// serves HTTP, so the file stays open.
 func (gr *group) memoryPeak() int64 {
-	path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.max_usage_in_bytes")
-	if gr.parent.v2 != "" {
-		path = filepath.Join(gr.parent.v2, gr.name, "memory.peak")
+	gr.mu.Lock()
+	defer gr.mu.Unlock()
+	if gr.peak == nil {
+		path := filepath.Join(gr.parent.v1["memory"], gr.name, "memory.max_usage_in_bytes")
+		if gr.parent.v2 != "" {
+			path = filepath.Join(gr.parent.v2, gr.name, "memory.peak")
+		}
+		var err error
+		if gr.peak, err = os.Open(path); err != nil {
+			gr.peak = nil
+			return 0
+		}
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	var text [24]byte
+	read, _ := gr.peak.ReadAt(text[:], 0)
+	n, _ := strconv.ParseInt(string(bytes.TrimSpace(text[:read])), 10, 64)
 	return n
 }
 
@@ -472,6 +485,11 @@ func (gr *group) remove() {
 	if gr.dir != nil {
 		gr.dir.Close()
 	}
+	gr.mu.Lock()
+	if gr.peak != nil {
+		gr.peak.Close()
+	}
+	gr.mu.Unlock()
 	if gr.parent.v2 != "" {
 		os.Remove(filepath.Join(gr.parent.v2, gr.name))
 	}
