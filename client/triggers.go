@@ -15,6 +15,8 @@ type Trigger struct {
 	Created string         `json:"created_time"`
 	Updated string         `json:"last_updated_time"`
 	URN     string         `json:"func_urn,omitempty"` // in the list of a project only
+	// InvokeURL is where requests or events are posted to; "" for a trigger that takes none.
+	InvokeURL string `json:"invoke_url,omitempty"`
 }
 
 // The states of a Trigger.

@@ -24,8 +24,10 @@ type terraform struct {
 	body     *hclwrite.Body
 	names    map[string]bool   // "type.label" that are taken
 	versions map[string]string // label of the resource, by the id of a dependency version
-	packages []struct{ urn, file string }
-	adopt    bool
+
+	functions map[string]string // label of the resource, by the function's URN without a version
+	packages  []struct{ urn, file string }
+	adopt     bool
 }
 
 // The resources of the provider.
@@ -33,6 +35,8 @@ const (
 	functionResource   = "huaweicloud_fgs_function"
 	triggerResource    = "huaweicloud_fgs_function_trigger"
 	dependencyResource = "huaweicloud_fgs_dependency_version"
+	eventResource      = "huaweicloud_fgs_function_event"
+	asyncResource      = "huaweicloud_fgs_async_invoke_configuration"
 )
 
 var notInLabels = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
@@ -92,6 +96,7 @@ func (t *terraform) dependency(v *client.Dependency) {
 	text(body, "runtime", v.Runtime)
 	text(body, "link", v.Link)
 	text(body, "description", v.Description)
+	t.unread(body, "link")
 	t.versions[v.ID] = label
 	t.adoption(dependencyResource, label, v.DependencyID+"/"+strconv.FormatInt(v.Version, 10))
 }
@@ -121,13 +126,14 @@ type functionConfig struct {
 	Stateful            bool            `json:"is_stateful_function"`
 	LtsLog              bool            `json:"enable_lts_log"`
 	LtsTags             json.RawMessage `json:"lts_custom_tag"`
+	UserDataKey         string          `json:"user_data_encrypt_kms_key_id"`
+	CodeKey             string          `json:"code_encrypt_kms_key_id"`
+	ExtendConfig        string          `json:"extend_config"`
 	Strategy            struct {
 		Concurrency   int `json:"concurrency"`
 		ConcurrentNum int `json:"concurrent_num"`
 	} `json:"strategy_config"`
-	Reserved     int  `json:"reserved_instance_count"`
-	ReservedIdle bool `json:"reserved_instance_idle_mode"`
-	Log          struct {
+	Log struct {
 		GroupID    string `json:"group_id"`
 		GroupName  string `json:"group_name"`
 		StreamID   string `json:"stream_id"`
@@ -139,6 +145,10 @@ type functionConfig struct {
 	} `json:"func_vpc"`
 	Network struct {
 		DisablePublic bool `json:"disable_public_network"`
+		Vpcs          []struct {
+			ID   string `json:"vpc_id"`
+			Name string `json:"vpc_name"`
+		} `json:"trigger_access_vpcs"`
 	} `json:"network_controller"`
 	Mount struct {
 		User struct {
@@ -162,27 +172,45 @@ type functionConfig struct {
 	} `json:"custom_image"`
 }
 
-// function writes a function with its aliases and gives its label.
-func (t *terraform) function(urn string, f *client.Function, aliases []client.Alias) (string, error) {
+// described is a function with what the provider has in its resource.
+type described struct {
+	*client.Function
+	urn      string // without a version
+	versions []*client.Function
+	aliases  []client.Alias
+	reserved []client.Reserved
+	tags     map[string]string
+}
+
+// latest is the URN that the provider knows a function by.
+func (d *described) latest() string { return d.urn + ":latest" }
+
+// function writes a function with its versions and aliases and gives its label.
+func (t *terraform) function(f *described) (string, error) {
 	var config functionConfig
 	if err := json.Unmarshal(f.Raw, &config); err != nil {
-		return "", fmt.Errorf("%s: the answer is not what it should be: %w", urn, err)
+		return "", fmt.Errorf("%s: the answer is not what it should be: %w", f.urn, err)
 	}
 	name := f.Name
 	if f.Package != "default" {
 		name = f.Package + "_" + f.Name
 	}
 	body, label := t.resource(functionResource, name)
+	t.functions[f.urn] = label
 	for _, a := range [][2]string{
 		{"name", f.Name}, {"app", f.Package}, {"runtime", f.Runtime}, {"handler", f.Handler}, {"description", f.Description},
 		{"functiongraph_version", config.Type}, {"user_data", f.UserData}, {"agency", config.Xrole}, {"app_agency", config.AppXrole},
 		{"initializer_handler", f.InitializerHandler}, {"pre_stop_handler", config.PreStopHandler}, {"heartbeat_handler", config.HeartbeatHandler},
-		{"restore_hook_handler", config.RestoreHookHandler}, {"gpu_type", config.GPUType}, {"domain_names", config.DomainNames},
+		{"restore_hook_handler", config.RestoreHookHandler}, {"gpu_type", config.GPUType},
+		{"user_data_encrypt_kms_key_id", config.UserDataKey}, {"code_encrypt_kms_key_id", config.CodeKey},
 		{"peering_cidr", config.PeeringCidr}, {"vpc_id", config.VPC.VpcID}, {"network_id", config.VPC.SubnetID},
 		{"log_group_id", config.Log.GroupID}, {"log_group_name", config.Log.GroupName}, {"log_stream_id", config.Log.StreamID},
 		{"log_stream_name", config.Log.StreamName},
 	} {
 		text(body, a[0], a[1])
+	}
+	if config.VPC.VpcID != "" { // without one the provider refuses it
+		text(body, "dns_list", config.DomainNames)
 	}
 	if config.EnterpriseProjectID != "0" { // which is the provider's default
 		text(body, "enterprise_project_id", config.EnterpriseProjectID)
@@ -215,16 +243,25 @@ func (t *terraform) function(urn string, f *client.Function, aliases []client.Al
 	if err := object(body, "lts_custom_tag", config.LtsTags); err != nil {
 		return "", err
 	}
-	t.code(body, urn, label, f, &config)
+	t.code(body, label, f, &config)
 	t.uses(body, config.DependVersionList)
-	t.functionBlocks(body, &config, aliases)
+	if len(f.tags) > 0 {
+		body.SetAttributeValue("tags", textMap(f.tags))
+	}
 	t.secrets(body, label, config.EncryptedUserData)
-	t.adoption(functionResource, label, urn)
+	functionBlocks(body, &config)
+	versionBlocks(body, f)
+	for _, r := range f.reserved {
+		reservedBlock(body, r)
+	}
+	leftOut(body, f, &config)
+	t.unread(body, "func_code", "encrypted_user_data", "tags")
+	t.adoption(functionResource, label, f.latest())
 	return label, nil
 }
 
 // code says where the package comes from.
-func (t *terraform) code(body *hclwrite.Body, urn, label string, f *client.Function, config *functionConfig) {
+func (t *terraform) code(body *hclwrite.Body, label string, f *described, config *functionConfig) {
 	text(body, "code_type", f.CodeType)
 	if config.Image.Image != "" {
 		return
@@ -235,7 +272,7 @@ func (t *terraform) code(body *hclwrite.Body, urn, label string, f *client.Funct
 		return
 	}
 	file := "code/" + label + path.Ext(f.CodeFilename)
-	t.packages = append(t.packages, struct{ urn, file string }{urn, file})
+	t.packages = append(t.packages, struct{ urn, file string }{f.urn, file})
 	place := hclwrite.TokensForTraversal(traversal("path", "module"))
 	quoted := hclwrite.Tokens{{Type: hclsyntax.TokenOQuote, Bytes: []byte(`"`)}, {Type: hclsyntax.TokenTemplateInterp, Bytes: []byte("${")}}
 	quoted = append(append(quoted, place...), &hclwrite.Token{Type: hclsyntax.TokenTemplateSeqEnd, Bytes: []byte("}")},
@@ -259,49 +296,6 @@ func (t *terraform) uses(body *hclwrite.Body, ids []string) {
 	body.SetAttributeRaw("depend_list", hclwrite.TokensForTuple(list))
 }
 
-func (t *terraform) functionBlocks(body *hclwrite.Body, config *functionConfig, aliases []client.Alias) {
-	if i := config.Image; i.Image != "" {
-		image := body.AppendNewBlock("custom_image", nil).Body()
-		for _, a := range [][2]string{
-			{"url", i.Image}, {"command", i.Command}, {"args", i.Args}, {"working_dir", i.WorkingDir}, {"user_id", i.UID}, {"user_group_id", i.GID},
-		} {
-			text(image, a[0], a[1])
-		}
-	}
-	if config.Network.DisablePublic {
-		body.AppendNewBlock("network_controller", nil).Body().SetAttributeValue("disable_public_network", cty.True)
-	}
-	for _, m := range config.Mount.Mounts {
-		mount := body.AppendNewBlock("func_mounts", nil).Body()
-		for _, a := range [][2]string{
-			{"mount_type", m.Type}, {"mount_resource", m.Resource}, {"mount_share_path", m.SharePath}, {"local_mount_path", m.LocalPath},
-		} {
-			text(mount, a[0], a[1])
-		}
-	}
-	if config.Reserved > 0 {
-		reserved := body.AppendNewBlock("reserved_instances", nil).Body()
-		text(reserved, "qualifier_type", "version")
-		text(reserved, "qualifier_name", "latest")
-		number(reserved, "count", config.Reserved)
-		reserved.SetAttributeValue("idle_mode", cty.BoolVal(config.ReservedIdle))
-	}
-	for _, a := range aliases {
-		version := body.AppendNewBlock("versions", nil).Body()
-		text(version, "name", a.Version)
-		alias := version.AppendNewBlock("aliases", nil).Body()
-		text(alias, "name", a.Name)
-		text(alias, "description", value(a.Description))
-		if len(a.Weights) > 0 {
-			weights := map[string]cty.Value{}
-			for other, percent := range a.Weights {
-				weights[other] = cty.NumberIntVal(int64(percent))
-			}
-			alias.SetAttributeRaw("additional_version_weights", encoded(cty.ObjectVal(weights)))
-		}
-	}
-}
-
 // encoded is jsonencode of a value.
 func encoded(value cty.Value) hclwrite.Tokens {
 	return hclwrite.TokensForFunctionCall("jsonencode", hclwrite.TokensForValue(value))
@@ -315,16 +309,19 @@ func (t *terraform) secrets(body *hclwrite.Body, label, masked string) {
 	}
 	var fields []hclwrite.ObjectAttrTokens
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		variable := label + "_" + strings.Trim(notInLabels.ReplaceAllString(name, "_"), "-")
-		block := t.body.AppendNewBlock("variable", []string{variable}).Body()
-		block.SetAttributeTraversal("type", traversal("string"))
-		block.SetAttributeValue("sensitive", cty.True)
-		t.body.AppendNewline()
-		fields = append(fields, hclwrite.ObjectAttrTokens{
-			Name: hclwrite.TokensForValue(cty.StringVal(name)), Value: hclwrite.TokensForTraversal(traversal("var", variable)),
-		})
+		fields = append(fields, hclwrite.ObjectAttrTokens{Name: hclwrite.TokensForValue(cty.StringVal(name)), Value: t.secret(label, name)})
 	}
 	body.SetAttributeRaw("encrypted_user_data", hclwrite.TokensForFunctionCall("jsonencode", hclwrite.TokensForObject(fields)))
+}
+
+// secret makes a variable and gives what refers to it.
+func (t *terraform) secret(label, name string) hclwrite.Tokens {
+	variable := label + "_" + strings.Trim(notInLabels.ReplaceAllString(name, "_"), "-")
+	block := t.body.AppendNewBlock("variable", []string{variable}).Body()
+	block.SetAttributeTraversal("type", traversal("string"))
+	block.SetAttributeValue("sensitive", cty.True)
+	t.body.AppendNewline()
+	return hclwrite.TokensForTraversal(traversal("var", variable))
 }
 
 // object sets an argument from JSON that is there and not empty.
@@ -349,30 +346,4 @@ func valueOf(in []byte) (cty.Value, error) {
 		return cty.NilVal, fmt.Errorf("read what the server said: %w", err)
 	}
 	return value, nil
-}
-
-// toldOnly are fields of event data that a server answers and does not take.
-var toldOnly = []string{"invoke_url", "api_id", "api_name", "created_time", "trigger_id"}
-
-// trigger writes a trigger of the function with a label.
-func (t *terraform) trigger(urn, label string, trigger *client.Trigger) error {
-	body, own := t.resource(triggerResource, label+"_"+strings.ToLower(trigger.Type))
-	body.SetAttributeTraversal("function_urn", traversal(functionResource, label, "urn"))
-	text(body, "type", trigger.Type)
-	text(body, "status", trigger.Status)
-	data := maps.Clone(trigger.Data)
-	for _, name := range toldOnly {
-		delete(data, name)
-	}
-	in, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("encode event data: %w", err)
-	}
-	value, err := valueOf(in)
-	if err != nil {
-		return err
-	}
-	body.SetAttributeRaw("event_data", encoded(value))
-	t.adoption(triggerResource, own, urn+"/"+trigger.Type+"/"+trigger.ID)
-	return nil
 }

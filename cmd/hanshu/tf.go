@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
@@ -18,10 +20,11 @@ func newTerraformCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tf",
 		Short: "print Terraform for the project",
-		Long: `Tf prints the functions of the project with their aliases, triggers and dependencies as resources of Huawei Cloud's provider
-(huaweicloud_fgs_function, huaweicloud_fgs_function_trigger, huaweicloud_fgs_dependency_version). With --out it writes main.tf into a
-folder, and the packages beside it, in code/. Secrets become variables. With --adopt there are blocks that bring what exists on this
-server under Terraform instead of making it anew.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
+		Long: `Tf prints the functions of the project as resources of Huawei Cloud's provider, with their versions, aliases, reserved instances, tags,
+triggers, test events, settings of asynchronous calls, and dependencies. With --out it writes main.tf into a folder, and the packages beside
+it, in code/. Secrets become variables. With --adopt there are blocks that bring what exists on this server under Terraform instead of
+making it anew: the first plan then changes nothing. Published versions stand there by name: made anew they have the code of latest. What
+the provider cannot express is named in comments.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu tf
   hanshu tf --out infrastructure --adopt`,
 		Args: noArgs,
@@ -38,7 +41,7 @@ func runTerraform(ctx context.Context, c *cli, out string, adopt bool) error {
 		return err
 	}
 	file := hclwrite.NewEmptyFile()
-	t := &terraform{body: file.Body(), names: map[string]bool{}, versions: map[string]string{}, adopt: adopt}
+	t := &terraform{body: file.Body(), names: map[string]bool{}, versions: map[string]string{}, functions: map[string]string{}, adopt: adopt}
 	if err := writeProject(ctx, server, t); err != nil {
 		return err
 	}
@@ -78,33 +81,88 @@ func writeProject(ctx context.Context, server *client.Client, t *terraform) erro
 			t.dependency(v)
 		}
 	}
+	found, err := server.ListAllTriggers(ctx)
+	if err != nil {
+		return err
+	}
+	triggers := map[string][]client.Trigger{} // by the URN of the function, without a version
+	for _, one := range found {
+		urn, _ := cutQualifier(one.URN)
+		triggers[urn] = append(triggers[urn], one)
+	}
 	for listed, err := range server.ListFunctions(ctx, client.ListOptions{}) {
 		if err != nil {
 			return err
 		}
-		urn := server.URN(client.Ref{Package: listed.Package, Name: listed.Name})
-		f, err := server.ShowFunctionConfig(ctx, urn)
-		if err != nil {
+		urn, _ := cutQualifier(listed.URN)
+		if err := writeFunction(ctx, server, t, urn, triggers); err != nil {
 			return err
 		}
-		aliases, err := server.ListAliases(ctx, urn)
-		var refused *client.APIError
-		if errors.As(err, &refused) && refused.Status == 404 {
-			err = nil // a server without aliases
-		}
-		if err != nil {
+	}
+	if err := writeAsync(ctx, server, t); err != nil {
+		return err
+	}
+	flows, err := server.Workflows(ctx)
+	if absent(err) {
+		return nil
+	}
+	t.flows(flows)
+	return err
+}
+
+// absent tells of an operation that an older server does not have, or of nothing there.
+func absent(err error) bool {
+	var refused *client.APIError
+	return errors.As(err, &refused) && refused.Status == 404
+}
+
+// writeFunction lays down a function with what belongs to it.
+func writeFunction(ctx context.Context, server *client.Client, t *terraform, urn string, triggers map[string][]client.Trigger) error {
+	f := described{urn: urn}
+	var err error
+	if f.Function, err = server.ShowFunctionConfig(ctx, urn); err != nil {
+		return err
+	}
+	if f.versions, err = server.ListVersions(ctx, urn); err != nil && !absent(err) {
+		return err
+	}
+	if f.aliases, err = server.ListAliases(ctx, urn); err != nil && !absent(err) {
+		return err
+	}
+	if f.reserved, err = server.ListReserved(ctx, urn); err != nil && !absent(err) {
+		return err
+	}
+	if f.tags, err = server.Tags(ctx, urn); err != nil && !absent(err) {
+		return err
+	}
+	label, err := t.function(&f)
+	if err != nil {
+		return err
+	}
+	for i := range triggers[urn] {
+		if err := t.trigger(label, &triggers[urn][i]); err != nil {
 			return err
 		}
-		label, err := t.function(urn, f, aliases)
-		if err != nil {
+	}
+	events, err := server.TestEvents(ctx, f.urn)
+	if err != nil && !absent(err) {
+		return err
+	}
+	for _, e := range events {
+		t.event(label, f.latest(), e)
+	}
+	return nil
+}
+
+// writeAsync lays down what is set for the asynchronous calls of the functions, by URN.
+func writeAsync(ctx context.Context, server *client.Client, t *terraform) error {
+	for _, urn := range slices.Sorted(maps.Keys(t.functions)) {
+		configs, err := server.AsyncConfigs(ctx, urn)
+		if err != nil && !absent(err) {
 			return err
 		}
-		triggers, err := server.ListTriggers(ctx, urn)
-		if err != nil {
-			return err
-		}
-		for i := range triggers {
-			if err := t.trigger(urn, label, &triggers[i]); err != nil {
+		for _, c := range configs {
+			if err := t.async(c); err != nil {
 				return err
 			}
 		}

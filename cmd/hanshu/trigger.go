@@ -72,9 +72,10 @@ func runTriggerAdd(ctx context.Context, c *cli, args []string) error {
 		return nil
 	}
 	c.printf("%s trigger %s is active\n", t.Type, t.ID)
-	for _, shown := range []struct{ field, label string }{{"invoke_url", "URL"}, {"app_code", "X-Apig-AppCode"}} {
-		if text, _ := t.Data[shown.field].(string); text != "" {
-			c.printf("  %-15s %s\n", shown.label, c.clean(text))
+	code, _ := t.Data["app_code"].(string)
+	for _, shown := range []struct{ text, label string }{{t.InvokeURL, "URL"}, {code, "X-Apig-AppCode"}} {
+		if shown.text != "" {
+			c.printf("  %-15s %s\n", shown.label, c.clean(shown.text))
 		}
 	}
 	return nil
@@ -176,11 +177,11 @@ func triggerSummary(t client.Trigger) string {
 	case "TIMER":
 		return field("schedule") + " " + field("name")
 	case "APIG", "DEDICATEDGATEWAY":
-		return field("req_method") + " " + field("invoke_url") + " auth " + field("auth")
+		return field("req_method") + " " + t.InvokeURL + " auth " + field("auth")
 	case "OBS":
-		return field("bucket") + " " + field("events") + " " + field("invoke_url")
+		return field("bucket") + " " + field("events") + " " + t.InvokeURL
 	case "SMN":
-		return field("topic_urn") + " " + field("invoke_url")
+		return field("topic_urn") + " " + t.InvokeURL
 	case "KAFKA", "OPENSOURCEKAFKA":
 		return field("topic_ids") + " at " + field("kafka_connect_address")
 	case "RABBITMQ":

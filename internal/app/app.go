@@ -227,7 +227,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 			Dependencies: dependencies, IdleTimeout: s.cfg.IdleTimeout, Async: async, Jobs: jobs, JobList: db, Tallies: records, Instances: instances,
 			Flows: s.flows(db, engine, triggers.use), FlowRuns: engine, FlowLists: db,
 			Events: control.NewTestEvents(db, functions, nil), Tags: control.NewTags(db, functions),
-			Applications: applications, RuntimeTypes: runtimeTypes(catalogue)}),
+			Applications: applications, Agencies: identities, RuntimeTypes: runtimeTypes(catalogue)}),
 		iam.New(iam.Config{Identities: identities, People: identities, Keys: identities, Agencies: identities, Sessions: identities, Region: s.cfg.Region}),
 		asked.api.Face(),
 		uiot.New(uiot.Config{Functions: functions, Placed: afar.placed, Gateways: afar.service, Packages: blobs, Access: identities, Logins: identities,

@@ -47,12 +47,10 @@ func (h *host) trigger(t *testing.T, name, kind string, data map[string]any) (in
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, a.status, "%s: %s", kind, a.body)
 	var made struct {
-		Data struct {
-			URL string `json:"invoke_url"`
-		} `json:"event_data"`
+		URL string `json:"invoke_url"`
 	}
 	require.NoError(t, json.Unmarshal(a.body, &made))
-	return made.Data.URL
+	return made.URL
 }
 
 // postTo sends a request from outside, without any credentials.

@@ -181,11 +181,10 @@ func (h *host) triggerOf(t *testing.T, name, kind string, data map[string]any) s
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, a.status, "%s", a.body)
 	var made struct {
-		Data map[string]any `json:"event_data"`
+		URL string `json:"invoke_url"`
 	}
 	require.NoError(t, json.Unmarshal(a.body, &made))
-	address, _ := made.Data["invoke_url"].(string)
-	return address
+	return made.URL
 }
 
 // TestDeletedFunctionLeavesNothing deletes a function that has versions, an alias, triggers, reserved instances, and

@@ -64,7 +64,7 @@ func TestAsyncInvocations(t *testing.T) {
 	begun := time.Now().Add(-time.Second)
 	first := u.enqueue(t, quick, map[string]any{"n": 1})
 	row := u.awaitAsync(t, quick, first, "SUCCESS")
-	require.EqualValues(t, 0, *row.ErrorCode)
+	require.Nil(t, row.ErrorCode)
 	require.WithinDuration(t, time.Now(), time.Time(*row.StartTime), time.Minute)
 	require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$`, *row.EndTime)
 

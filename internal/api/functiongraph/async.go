@@ -91,7 +91,7 @@ type asyncAnswer struct {
 	Status       string `json:"status"`
 	StartTime    string `json:"start_time"` // of the latest attempt; of the acceptance before the first one
 	EndTime      string `json:"end_time"`
-	ErrorCode    int    `json:"error_code"` // 0 for none
+	ErrorCode    int    `json:"error_code,omitempty"` // absent for none: Terraform reads it as a text, the SDK as a number
 	ErrorMessage string `json:"error_message"`
 }
 

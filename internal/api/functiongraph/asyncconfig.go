@@ -1,6 +1,7 @@
 package functiongraph
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,14 +34,15 @@ type destination struct {
 	Param       string `json:"param"`
 }
 
-// destinationParam holds the parameters of all kinds of destinations (reference 3.2).
+// destinationParam holds the parameters of all kinds of destinations (reference 3.2). They stand in the order of their names, as
+// Terraform's jsonencode writes them: it compares the text.
 type destinationParam struct {
 	Bucket     string `json:"bucket,omitempty"`
-	Prefix     string `json:"prefix,omitempty"`
 	Expires    int    `json:"expires,omitempty"`
-	TopicURN   string `json:"topic_urn,omitempty"`
-	StreamName string `json:"stream_name,omitempty"`
 	FuncURN    string `json:"func_urn,omitempty"`
+	Prefix     string `json:"prefix,omitempty"`
+	StreamName string `json:"stream_name,omitempty"`
+	TopicURN   string `json:"topic_urn,omitempty"`
 }
 
 // asyncConfigAnswer is ShowFunctionAsyncInvokeConfigResponseBody, its like of update, and ListFunctionAsyncInvokeConfigResult.
@@ -254,15 +256,20 @@ func (a *api) showAsyncStatusLog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	settings, err := a.Async.Settings(r.Context(), project)
+	answer, err := a.statusLog(r.Context(), project)
 	if err != nil {
 		return err
 	}
-	var answer asyncLogAnswer
-	if settings.StatusLog {
-		answer = asyncLogAnswer{GroupName: "hanshu", GroupID: project, StreamName: "async-status", StreamID: project + "-async-status"}
-	}
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
+}
+
+// statusLog names the status log of a project; no names while it is off.
+func (a *api) statusLog(ctx context.Context, project string) (asyncLogAnswer, error) {
+	settings, err := a.Async.Settings(ctx, project)
+	if err != nil || !settings.StatusLog {
+		return asyncLogAnswer{}, err
+	}
+	return asyncLogAnswer{GroupName: "hanshu", GroupID: project, StreamName: "async-status", StreamID: project + "-async-status"}, nil
 }
 
 // asyncRecord is what goes to a destination (reference 3.2).

@@ -116,6 +116,9 @@ func collect(table []carriedField, from *carriedJSON) (map[string]string, error)
 				return nil, faas.Errorf(faas.CodeInvalid, f.Name, "%s %s", f.Name, why)
 			}
 			given[f.Name] = string(raw)
+			if f.Name == "mount_config" {
+				given[f.Name] = documentedMounts(raw)
+			}
 		}
 	}
 	return given, nil
@@ -271,11 +274,14 @@ type logConfig struct {
 	StreamID   string `json:"stream_id"`
 }
 
-// mountConfig is MountConfig with MountUser and FuncMount.
+// mountConfig is MountConfig with MountUser and FuncMount. Terraform sends the user by names of its own, and reads the documented ones
+// (reference 1.16).
 type mountConfig struct {
 	MountUser struct {
-		UserID      *int `json:"user_id"`
-		UserGroupID *int `json:"user_group_id"`
+		UserID       *int `json:"user_id"`
+		UserGroupID  *int `json:"user_group_id"`
+		MountUserID  *int `json:"mount_user_id"`
+		MountGroupID *int `json:"mount_user_group_id"`
 	} `json:"mount_user"`
 	FuncMounts []struct {
 		MountType      string `json:"mount_type"`
@@ -286,7 +292,7 @@ type mountConfig struct {
 }
 
 func checkMountConfig(m *mountConfig) string {
-	for _, id := range []*int{m.MountUser.UserID, m.MountUser.UserGroupID} {
+	for _, id := range []*int{m.MountUser.UserID, m.MountUser.UserGroupID, m.MountUser.MountUserID, m.MountUser.MountGroupID} {
 		if id != nil && (*id < -1 || *id > 65534 || *id == 0 || *id == 1000 || *id == 1002) {
 			return "must have a mount_user from -1 to 65534, and not 0, 1000 or 1002"
 		}
@@ -307,6 +313,34 @@ func checkMountConfig(m *mountConfig) string {
 		}
 	}
 	return ""
+}
+
+// documentedMounts gives a mount_config that has been checked, with its user by the documented names.
+func documentedMounts(raw []byte) string {
+	var config, user map[string]json.RawMessage
+	if json.Unmarshal(raw, &config) != nil || json.Unmarshal(config["mount_user"], &user) != nil {
+		return string(raw) // it names no user
+	}
+	if user["mount_user_id"] == nil && user["mount_user_group_id"] == nil {
+		return string(raw)
+	}
+	for _, name := range []string{"user_id", "user_group_id"} {
+		if given, ok := user["mount_"+name]; ok {
+			delete(user, "mount_"+name)
+			if _, both := user[name]; !both {
+				user[name] = given
+			}
+		}
+	}
+	var err error
+	if config["mount_user"], err = json.Marshal(user); err != nil {
+		return string(raw)
+	}
+	text, err := json.Marshal(config)
+	if err != nil {
+		return string(raw)
+	}
+	return string(text)
 }
 
 // networkController is NetworkControlConfig with VpcConfig.

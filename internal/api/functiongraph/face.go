@@ -56,6 +56,7 @@ type Config struct {
 	Events       *control.TestEvents
 	Tags         *control.Tags
 	Applications *control.Applications
+	Agencies     Agencies
 	// RuntimeTypes lists the runtimes that are served here; nil for none.
 	RuntimeTypes func() []RuntimeType
 	// Now tells the time of statistics; nil for the clock.
@@ -123,7 +124,7 @@ func (a *api) routes() []httpkit.Route {
 
 // catalogueRoutes lists the operations on what stands beside functions, and those that are refused.
 func (a *api) catalogueRoutes() []httpkit.Route {
-	return slices.Concat(a.eventRoutes(), a.tagRoutes(), a.snapshotRoutes(), a.templateRoutes(), a.workflowRoutes(), a.refusedRoutes())
+	return slices.Concat(a.eventRoutes(), a.tagRoutes(), a.snapshotRoutes(), a.templateRoutes(), a.workflowRoutes(), a.terraformRoutes(), a.refusedRoutes())
 }
 
 // noted gives routes their notes.

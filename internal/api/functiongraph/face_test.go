@@ -205,7 +205,7 @@ func TestOperations(t *testing.T) {
 		"CreateTags", "DeleteTags", "ListFunctionTags", "ShowProjectTagsList", "ShowResInstanceInfo",
 		"UpdateFuncSnapshot", "ShowFuncSnapshotState", "ShowFuncReservedInstanceMetrics",
 		"ListFunctionTemplate", "ShowFunctionTemplate", "ListAppTemplates", "ShowAppTemplate", "ListFunctionApplications", "CreateFunctionApp",
-		"ShowFunctionApp", "DeleteFunctionApp", "ListRuntimeTypes",
+		"ShowFunctionApp", "DeleteFunctionApp", "ListRuntimeTypes", "ListServiceTrustedAgencies", "ListLogStream", "ShowFeature",
 		"ShowTracing", "UpdateTracing", "CreateVpcEndpoint", "DeleteVpcEndpoint", "ListBridgeFunctions", "ListBridgeVersions",
 		"CreateFunctionVersion", "ListFunctionVersions", "CreateVersionAlias", "ListVersionAliases", "ShowVersionAlias", "UpdateVersionAlias",
 		"DeleteVersionAlias",

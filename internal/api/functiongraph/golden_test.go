@@ -102,6 +102,7 @@ func benchOver(t testing.TB, quota faas.Quota, functionStore control.FunctionSto
 	face := functiongraph.New(functiongraph.Config{
 		Events: control.NewTestEvents(beside, functions, now), Tags: control.NewTags(beside, functions),
 		Applications: control.NewApplications(control.ApplicationsConfig{Store: beside, Functions: functions, Triggers: triggers, Templates: made, Now: now}),
+		Agencies:     agencies{},
 		RuntimeTypes: func() []functiongraph.RuntimeType {
 			return []functiongraph.RuntimeType{{Type: "Python3.9", DisplayName: "Python 3.9"}}
 		},
@@ -152,6 +153,13 @@ type unheard struct{}
 func (unheard) TriggersChanged(context.Context) {}
 
 // access knows one token for the project, one for the whole domain, and nobody else.
+// agencies is one agency.
+type agencies struct{}
+
+func (agencies) Agencies(context.Context, faas.Principal, string) ([]faas.Agency, error) {
+	return []faas.Agency{{Name: "worker"}}, nil
+}
+
 type access struct{}
 
 func (access) Authenticate(r *http.Request, _ func() ([]byte, error)) (faas.Principal, error) {

@@ -4,7 +4,7 @@ package functiongraph
 // not named works as documented. docs/COMPATIBILITY.md is generated from it (make docs), so a pipe has no place here.
 func notes() map[string]string {
 	const async = "a config is for the calls through one version or alias; what nobody set is 1 retry and 3,600 s. Retries 0 to 8, age 1 to 86,400 s. `log_group_*` and `log_stream_*` are ignored: there is one status log"
-	const listed = "the youngest first, the last hour where no time is named, `limit` up to 500; `marker` and `next_marker` count rows, and `next_marker` is 0 behind the last page. `count` is that of the page. DISCARD is a call that grew too old or was cancelled"
+	const listed = "the youngest first, the last hour where no time is named, `limit` up to 500; `marker` and `next_marker` count rows, and `next_marker` is 0 behind the last page. `count` is that of the page; `error_code` is a number, and absent where nothing failed. DISCARD is a call that grew too old or was cancelled"
 	const statistics = "`period` up to 43,200 minutes, by minute up to a day and by hour beyond; -1 where nothing was measured. A URN without a version means all of them, and one with an alias the calls that came through it. A call counts where it ended; `concurrency_num` is the mean of calls under way. `instance_num` and `reserved_instance_num` are known of now only, -1 before"
 	const triggers = "the types below; every type can be switched off, and a change takes effect before it is answered"
 	const statusLog = "once enabled, each change of a call's state is a line of the server's own log, for functions whose config says `enable_async_status_log`; the names are empty before"
@@ -39,7 +39,7 @@ func notes() map[string]string {
 		"ShowFunctionMetrics":                  "as ListFunctionStatistics",
 		"ListStatistics":                       "`monitor_data` gives the project's statistics of `period` minutes (60); `monthly_report` gives calls and GB-seconds by day (UTC), paged by `limit` (100) and `marker`; there are no GPUs, so `gpu_gbs` is 0",
 		"ListFunctionAsMetric":                 "`failcount`, the only type documented; times are seconds since 1970, at most 31 days apart, the last day where none is given; `limit` 10",
-		"ShowLtsLogDetails":                    "names of the log that this server keeps; it is always on, and is read by `hanshu logs` and `hanshu runs`",
+		"ShowLtsLogDetails":                    "names of the log that this server keeps; it is always on, and is read by `hanshu logs` and `hanshu runs`. Names that `log_config` sets stand in their place",
 		"EnableLtsLogs":                        "as ShowLtsLogDetails",
 		"CreateFunctionTrigger":                triggers + ". `event_type_code` is taken in and has no effect",
 		"UpdateTrigger":                        "as CreateFunctionTrigger",
@@ -63,6 +63,8 @@ func notes() map[string]string {
 		"UpdateDependency":                     "of the older interface: adds a version",
 		"DeleteDependency":                     "of the older interface",
 		"DownloadDependencyVersion":            "our own: where `download_link`, and `link` of a zip, lead to; with credentials",
+		"ListLogStream":                        "the log service's: the stream of EnableAsyncStatusLog, for Terraform's resource of it; the log service has nothing else here",
+		"ListServiceTrustedAgencies":           "for Terraform's data source: the agencies of the domain",
 		"ListTriggers":                         "for Terraform's data sources",
 		"ListRuntimeTypes":                     "for Terraform's data source: those that are served here",
 		"ListTriggerTypes":                     "for Terraform's data sources",

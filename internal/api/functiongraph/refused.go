@@ -27,6 +27,7 @@ func refusals() []refusal {
 		{"CreateVpcEndpoint", http.MethodPost, project + "/vpc-endpoint", network},
 		{"DeleteVpcEndpoint", http.MethodDelete, project + "/vpc-endpoint/{vpc_id}/{subnet_id}", network},
 		{"ListBridgeFunctions", http.MethodGet, function + "/servicebridge/relation", bridge},
+		{"ShowFeature", http.MethodGet, project + "/feature", "its switches are of the vendor's console, and documented nowhere"},
 		{"ListBridgeVersions", http.MethodGet, project + "/servicebridge/version", bridge},
 	}
 }

@@ -205,6 +205,9 @@ func (a *api) reserved(r *http.Request, name string, most int) ([]reservation, p
 		if err != nil {
 			return nil, pageInfo{}, err
 		}
+		if one.Version == faas.Latest { // Terraform names a function so, and means all of it
+			one.Version = ""
+		}
 		urn = &one
 	}
 	begin, err := queryNumber("marker", query.Get("marker"))

@@ -332,7 +332,8 @@ func (a *api) listFunctionAsMetric(w http.ResponseWriter, r *http.Request) error
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
-// showLtsLogDetails names where a function's log is: with its records, on this server.
+// showLtsLogDetails names where a function's log is: with its records, on this server. Names that its owner has set are given back in their
+// place, as Terraform compares them with what it sent.
 func (a *api) showLtsLogDetails(w http.ResponseWriter, r *http.Request) error {
 	project, urn, err := a.target(r, auth.ActionRead)
 	if err != nil {
@@ -342,8 +343,11 @@ func (a *api) showLtsLogDetails(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name := f.Package + "_" + f.Name
-	return httpkit.WriteJSON(w, http.StatusOK, asyncLogAnswer{GroupName: "hanshu", GroupID: project, StreamName: name, StreamID: project + "_" + name})
+	name, set := f.Package+"_"+f.Name, f.Spec.Carried["log_config"]
+	return httpkit.WriteJSON(w, http.StatusOK, asyncLogAnswer{
+		GroupName: cmp.Or(part(set, "group_name"), "hanshu"), GroupID: cmp.Or(part(set, "group_id"), project),
+		StreamName: cmp.Or(part(set, "stream_name"), name), StreamID: cmp.Or(part(set, "stream_id"), project+"_"+name),
+	})
 }
 
 // enableLtsLogs has nothing to do: logs are always kept.

@@ -71,3 +71,91 @@ func TestTerraformReadsWhatItSent(t *testing.T) {
 		}
 	}
 }
+
+// wholeOfTerraform is what the provider never leaves out of a change of a configuration.
+const wholeOfTerraform = `"runtime":"Python3.9","handler":"index.handler","memory_size":128,"timeout":3,"description":"","heartbeat_handler":"","peering_cidr":"",
+	"restore_hook_handler":"","restore_hook_timeout":0`
+
+// TestTerraformTakesAway: what a whole configuration leaves out is gone, and what any other change leaves out stays.
+func TestTerraformTakesAway(t *testing.T) {
+	const named = `"user_data":"{\"a\":\"b\"}","encrypted_user_data":"{\"s\":\"t\"}","xrole":"x","pre_stop_handler":"index.stop","pre_stop_timeout":5,
+		"func_vpc":{"vpc_id":"v","subnet_id":"s"},"network_controller":{"disable_public_network":true},"gpu_memory":1024,"gpu_type":"t4"`
+	b := newDiskBench(t, faas.DefaultQuota)
+	require.Equal(t, 200, b.send("POST", functions, createBody("eA==")).Code)
+	put := func(body string) map[string]any {
+		t.Helper()
+		w := b.send("PUT", functions+"/test/config", body)
+		require.Equal(t, 200, w.Code, "%s", w.Body)
+		var got map[string]any
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+		return got
+	}
+	all := []string{"user_data", "encrypted_user_data", "xrole", "pre_stop_handler", "pre_stop_timeout", "func_vpc", "network_controller", "gpu_memory", "gpu_type"}
+	for name, body := range map[string]string{
+		"both":    "{" + wholeOfTerraform + "," + named + "}",
+		"partial": `{"runtime":"Python3.9","handler":"index.handler","memory_size":128,"timeout":3,"description":"","heartbeat_handler":"","peering_cidr":""}`,
+	} {
+		put("{" + named + "}")
+		got := put(body)
+		for _, field := range all {
+			require.NotContains(t, []any{nil, "", 0.0}, got[field], "%s: %s", name, field)
+		}
+	}
+	got := put("{" + wholeOfTerraform + "}")
+	for _, field := range all {
+		require.Contains(t, []any{nil, "", 0.0}, got[field], field)
+	}
+
+	got = put("{" + wholeOfTerraform + `,"package":"worker"}`)
+	require.Equal(t, "worker", got["xrole"], "the provider sends xrole, the older word for agency, as the package")
+	require.Equal(t, "default", got["package"])
+	require.Equal(t, 400, b.send("PUT", functions+"/test/config", `{"package":"other"}`).Code)
+}
+
+// TestTerraformMountUser: the provider sends the user by names that it does not read.
+func TestTerraformMountUser(t *testing.T) {
+	b := newDiskBench(t, faas.DefaultQuota)
+	require.Equal(t, 200, b.send("POST", functions, createBody("eA==")).Code)
+	for sent, read := range map[string]string{
+		`{"mount_user_id":1001,"mount_user_group_id":-1}`:               `{"user_id":1001,"user_group_id":-1}`,
+		`{"user_id":7,"mount_user_id":1001,"mount_user_group_id":1003}`: `{"user_id":7,"user_group_id":1003}`,
+		`{"user_id":7}`: `{"user_id":7}`,
+	} {
+		w := b.send("PUT", functions+"/test/config", `{"mount_config":{"mount_user":`+sent+`,"func_mounts":[]}}`)
+		require.Equal(t, 200, w.Code, "%s", w.Body)
+		var got struct {
+			Mount struct {
+				User json.RawMessage `json:"mount_user"`
+			} `json:"mount_config"`
+		}
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+		require.JSONEq(t, read, string(got.Mount.User))
+	}
+	require.Equal(t, 400, b.send("PUT", functions+"/test/config", `{"mount_config":{"mount_user":{"mount_user_id":1000}}}`).Code)
+}
+
+// TestTerraformReadsTriggersAsSent: the provider compares event data word for word.
+func TestTerraformReadsTriggersAsSent(t *testing.T) {
+	b := newDiskBench(t, faas.DefaultQuota)
+	require.Equal(t, 200, b.send("POST", functions, createBody("eA==")).Code)
+	for kind, sent := range map[string]string{
+		"TIMER": `{"name":"n","schedule":"3m","schedule_type":"Rate","sync_execution":false,"user_event":"é<&>"}`,
+		"SMN":   `{"topic_urn":"urn:smn:x:y:t"}`,
+		"OBS":   `{"bucket":"b","events":["ObjectCreated"],"name":"n","prefix":"p/","suffix":".jpg"}`,
+		"KAFKA": `{"batch_size":10,"instance_id":"i","kafka_connect_address":"127.0.0.1:1","kafka_ssl_enable":false,"topic_ids":["t"]}`,
+	} {
+		const triggers = "/v2/" + project + "/fgs/triggers/test"
+		w := b.send("POST", triggers, `{"trigger_type_code":"`+kind+`","trigger_status":"DISABLED","event_data":`+sent+`}`)
+		require.Equal(t, 201, w.Code, "%s", w.Body)
+		var made struct {
+			ID   string          `json:"trigger_id"`
+			URL  string          `json:"invoke_url"`
+			Data json.RawMessage `json:"event_data"`
+		}
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &made))
+		w = b.send("GET", triggers+"/"+kind+"/"+made.ID, "")
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &made))
+		require.JSONEq(t, sent, string(made.Data), kind)
+		require.Equal(t, kind == "SMN" || kind == "OBS", made.URL != "", "%s: its address stands beside the event data", kind)
+	}
+}

@@ -107,6 +107,9 @@ func (a *api) decodeConfig(body []byte, urn faas.URN) (control.Settings, error) 
 	if name := value(q.FuncName); name != "" && name != urn.Name {
 		return control.Settings{}, faas.Errorf(faas.CodeInvalid, "func_name", "func_name %.80q is not the function of the path, and a function cannot be renamed", name)
 	}
+	if q.whole() {
+		q.takeAway(urn.Package)
+	}
 	if group := value(q.Package); group != "" && group != urn.Package {
 		return control.Settings{}, faas.Errorf(faas.CodeInvalid, "package", "package %.80q is not that of the path, and a function cannot be moved", group)
 	}
