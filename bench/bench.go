@@ -53,6 +53,7 @@ type bench struct {
 	executables *executables // nil before they are measured
 	web         *web         // alike
 	fleet       *fleet       // alike
+	bound       *bound       // alike
 	control     *controlled  // nil but with -only control: it takes minutes
 
 	ready, called, loaded memory // of the server
@@ -118,6 +119,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	case partFlows:
 		return b, b.measureFlows(ctx)
 	case partEdge:
+		if err := b.measureBinds(ctx); err != nil {
+			return b, err
+		}
 		return b, b.measureFleet(ctx)
 	case partControl:
 		return b, b.measureControl(ctx, dir)
@@ -178,7 +182,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureFleet, b.measureFlows} {
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureBinds, b.measureFleet, b.measureFlows} {
 		if err := measure(ctx); err != nil {
 			return nil, err
 		}

@@ -83,6 +83,7 @@ func aims() map[string]aim {
 	}
 	maps.Copy(all, forkAims())
 	maps.Copy(all, fleetAims())
+	maps.Copy(all, boundAims())
 	maps.Copy(all, controlAims())
 	return all
 }

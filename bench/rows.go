@@ -49,7 +49,7 @@ func (b *bench) lines() []row {
 	case partFlows:
 		return b.flows.rows()
 	case partEdge:
-		return b.fleet.rows()
+		return slices.Concat(b.bound.rows(), b.fleet.rows())
 	case partControl:
 		return b.control.rows()
 	}
@@ -74,7 +74,7 @@ func (b *bench) lines() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.fleet.rows(), b.flows.rows())
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.bound.rows(), b.fleet.rows(), b.flows.rows())
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -47,6 +48,16 @@ func (c *Client) Releases(ctx context.Context) ([]Release, error) {
 	}
 	err := c.call(ctx, request{method: http.MethodGet, path: c.adminPath("/releases")}, nil, &got)
 	return got.Releases, err
+}
+
+// RemoveRelease removes a release that nobody shall run. Gateways that run it go on.
+func (c *Client) RemoveRelease(ctx context.Context, version string) error {
+	return c.call(ctx, request{method: http.MethodDelete, path: c.adminPath("/releases/" + url.PathEscape(version))}, nil, nil)
+}
+
+// RetryRelease has a gateway try once more a release that it gave up. The gateway must be online.
+func (c *Client) RetryRelease(ctx context.Context, g GatewayRef) error {
+	return c.call(ctx, request{method: http.MethodPost, path: c.gatewayPath(g, "/release-retry")}, nil, nil)
 }
 
 // UseRelease has a gateway run a release, or with g "" all gateways of a product, or with neither all of the project. Version "" takes

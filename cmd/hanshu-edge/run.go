@@ -19,7 +19,6 @@ import (
 const (
 	defaultDir     = "/var/lib/hanshu-edge"
 	enrollmentName = "enrollment.json"
-	startedBy      = "HANSHU_EDGE_STARTED_BY" // the program that was installed by hand, when it has started another version
 )
 
 // run runs the gateway.
@@ -51,9 +50,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer unlock()
-	started := os.Getenv(startedBy)
-	if !*once && started == "" {
-		if err := takeOver(setup.DataDir, unlock); err != nil {
+	if !*once {
+		if err := agent.TakeOver(setup.DataDir, os.Environ(), unlock, nil); err != nil {
 			fmt.Fprintln(os.Stderr, "hanshu-edge: another version cannot take over:", err)
 		}
 	}
@@ -62,7 +60,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	options := agent.Options{
 		Setup: setup, Version: version, Bus: *bus, Sandbox: *isolation, Level: *level, Path: os.Getenv("PATH"), Token: token(setup.DataDir), Stderr: os.Stderr,
-		Self: orSelf(started),
+	}
+	if !*once { // which looks, and changes nothing
+		options.Self = agent.Installed(os.Environ())
 	}
 	a, err := agent.Open(ctx, options)
 	if err != nil {
@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	err = a.Run(ctx)
 	stop()
 	if errors.Is(err, agent.ErrRestart) {
-		return restart(unlock, started)
+		return agent.Restart(os.Environ(), unlock)
 	}
 	return err
 }
@@ -96,48 +96,6 @@ func giveBackNowAndThen() (stop func()) {
 		}
 	}()
 	return func() { close(done); <-ended }
-}
-
-func orSelf(started string) string {
-	if started != "" {
-		return started
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	return self
-}
-
-// takeOver becomes the version of this program that is to run, where that is another one.
-func takeOver(dir string, unlock func()) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	releases, err := agent.Releases(dir, self)
-	if err != nil {
-		return err
-	}
-	path, err := releases.Choose()
-	if err != nil || path == "" {
-		return err
-	}
-	unlock()
-	return syscall.Exec(path, os.Args, append(os.Environ(), startedBy+"="+self))
-}
-
-// restart becomes the program that was installed by hand, which then chooses.
-func restart(unlock func(), started string) error {
-	unlock()
-	self := orSelf(started)
-	var env []string
-	for _, v := range os.Environ() {
-		if len(v) < len(startedBy) || v[:len(startedBy)] != startedBy {
-			env = append(env, v)
-		}
-	}
-	return syscall.Exec(self, os.Args, env)
 }
 
 // lock keeps every other agent out of a data directory.
@@ -274,6 +232,6 @@ func unit(_ context.Context, args []string, out io.Writer) error {
 	if _, err := parse(set, args); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, unitText, orSelf(""), orDefault(*dir))
+	_, err := fmt.Fprintf(out, unitText, agent.Installed(os.Environ()), orDefault(*dir))
 	return err
 }

@@ -73,7 +73,7 @@ func onlyHere(file []byte) []string {
 		if err != nil {
 			continue
 		}
-		if at, err := netip.ParseAddr(u.Hostname()); err == nil && at.IsLoopback() || u.Hostname() == "localhost" {
+		if at, err := netip.ParseAddr(u.Hostname()); err == nil && (at.IsLoopback() || at.IsUnspecified()) || u.Hostname() == "localhost" {
 			near = append(near, name)
 		}
 	}

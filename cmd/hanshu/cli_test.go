@@ -145,6 +145,7 @@ func TestOnlyHere(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"broker_url", "http_url"}, onlyHere([]byte(`{"broker_url":"mqtts://127.0.0.1:8883","http_url":"http://[::1]:8080"}`)))
 	require.Equal(t, []string{"http_url"}, onlyHere([]byte(`{"broker_url":"mqtts://cloud.example:8883","http_url":"http://localhost:8080"}`)))
+	require.Equal(t, []string{"http_url"}, onlyHere([]byte(`{"broker_url":"mqtts://cloud.example:8883","http_url":"http://[::]:8080"}`)))
 	require.Empty(t, onlyHere([]byte(`{"broker_url":"mqtts://10.0.0.5:8883"}`)))
 }
 

@@ -64,7 +64,7 @@ func runEnroll(ctx context.Context, c *cli, product, gateway, description, out s
 		return err
 	}
 	if near := onlyHere(file); len(near) > 0 {
-		c.notef("%s in it lead to this machine alone; for a gateway elsewhere put in how it reaches the server, which must listen there (serve --listen, --mqtt-url)\n",
+		c.notef("%s in it lead to this machine alone; for a gateway elsewhere the server must listen where it is reached, and say where that is (serve --public-url, --mqtt-url)\n",
 			strings.Join(near, " and "))
 	}
 	if out == "" {

@@ -16,7 +16,7 @@ goes back to the version before when it does not come up or does not reach the s
 
 func newGatewayRelease(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "release", Short: "have gateways run another version of their agent", Long: releaseHelp, Args: noArgs}
-	cmd.AddCommand(newReleaseAdd(c), newReleaseList(c), newReleaseUse(c))
+	cmd.AddCommand(newReleaseAdd(c), newReleaseList(c), newReleaseUse(c), newReleaseRemove(c), newReleaseRetry(c))
 	return cmd
 }
 
@@ -163,6 +163,44 @@ what was said of the same gateways: they keep the agent that they run, unless a 
 	cmd.Flags().StringVar(&product, "product", "", "the gateways of this product")
 	cmd.Flags().StringVar(&gateway, "gateway", "", "this gateway alone")
 	return cmd
+}
+
+func newReleaseRemove(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm VERSION", Aliases: []string{"remove"}, Short: "remove a release", Args: oneArg("VERSION"),
+		Long: "Rm removes a release that nobody shall run; take it back with 'use' first. Gateways that run it go on with it." + gatewayHelp(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			server, err := c.client()
+			if err != nil {
+				return err
+			}
+			if err := server.RemoveRelease(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			if c.json {
+				c.printJSON(map[string]string{"version": args[0], "done": "removed"})
+				return nil
+			}
+			c.notef("removed release %s\n", c.clean(args[0]))
+			return nil
+		},
+	}
+}
+
+func newReleaseRetry(c *cli) *cobra.Command {
+	return c.oneGateway("retry", "have a gateway try once more a release that it gave up",
+		"Retry is for a release that was reverted or refused on a gateway for a reason that is gone; otherwise it is not tried again. The gateway must be online.",
+		func(ctx context.Context, server *client.Client, g client.GatewayRef) error {
+			if err := server.RetryRelease(ctx, g); err != nil {
+				return err
+			}
+			if c.json {
+				c.printJSON(map[string]string{"gateway": string(g), "done": "retried"})
+				return nil
+			}
+			c.notef("%s tries its release once more; next: %s\n", c.clean(string(g)), c.self("gateway", "show", string(g)))
+			return nil
+		})
 }
 
 // showWantedRelease tells the agent that a gateway shall run.

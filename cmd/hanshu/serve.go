@@ -33,6 +33,7 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.BoolVar(&cfg.Dev, "dev", cfg.Dev, "no credentials needed on this machine")
 	f.StringVar(&cfg.DB, "db", cfg.DB, "postgres:// URL; an SQLite file in the data directory without it")
 	f.StringVar(&cfg.Region, "region", cfg.Region, "region name, in URNs and for clients' look-ups")
+	f.StringVar(&cfg.PublicURL, "public-url", cfg.PublicURL, "address at which gateways and callers from other machines reach the API, when it is not --listen")
 	f.StringVar(&cfg.GatewayListen, "gateway-listen", cfg.GatewayListen, "host:port for functions' HTTP routes alone; without it they stand under /gateway on --listen")
 	f.StringVar(&cfg.GatewayURL, "gateway-url", cfg.GatewayURL, "address at which clients reach the routes, when it is not the listener's")
 	f.StringVar(&cfg.TimerZone, "timer-zone", cfg.TimerZone, "zone of timers that name none")

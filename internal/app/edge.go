@@ -209,7 +209,7 @@ func (g *gateways) brokerURL() (string, error) {
 		return "", err
 	}
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
-		at, err := url.Parse(g.server.admin.Endpoint)
+		at, err := url.Parse(g.server.publicURL())
 		if err != nil {
 			return "", err
 		}
@@ -246,7 +246,7 @@ func (g *gateways) Enroll(ctx context.Context, one *faas.Gateway) ([]byte, error
 		return nil, errors.New("the signing key has no public half")
 	}
 	e := wire.Enrollment{
-		BrokerURL: broker, HTTPURL: g.server.admin.Endpoint, ProductSN: one.Product, GatewaySN: one.SN, DeviceSecret: secret, CAPEM: g.ca,
+		BrokerURL: broker, HTTPURL: g.server.publicURL(), ProductSN: one.Product, GatewaySN: one.SN, DeviceSecret: secret, CAPEM: g.ca,
 		SigningKeys: []wire.SigningKey{{ID: edge.KeyID(g.key), Public: public}}, DataDir: gatewayDataDir,
 	}
 	if err := e.Check(); err != nil {
@@ -271,6 +271,12 @@ func (g *gateways) Logs(ctx context.Context, id faas.GatewayID, function string,
 // Diagnose is of admin.Gateways.
 func (g *gateways) Diagnose(ctx context.Context, id faas.GatewayID) (string, error) {
 	return g.ask(ctx, id, wire.KindDiagnose, struct{}{})
+}
+
+// RetryRelease is of admin.Gateways.
+func (g *gateways) RetryRelease(ctx context.Context, id faas.GatewayID) error {
+	_, err := g.ask(ctx, id, wire.KindRetryRelease, struct{}{})
+	return err
 }
 
 func (g *gateways) ask(ctx context.Context, id faas.GatewayID, kind string, body any) (string, error) {

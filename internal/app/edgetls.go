@@ -41,7 +41,7 @@ func (s *Server) mqttTLS() (*tls.Config, string, error) {
 		return nil, "", err
 	}
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	for _, at := range []string{cfg.URL, s.admin.Endpoint} {
+	for _, at := range []string{cfg.URL, s.cfg.PublicURL, s.admin.Endpoint} {
 		if u, err := url.Parse(at); err == nil && u.Hostname() != "" {
 			hosts = append(hosts, u.Hostname())
 		}

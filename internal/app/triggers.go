@@ -56,12 +56,17 @@ func (s *Server) newTriggers(db *store.DB, sealer *auth.Sealer, sink *flowSink, 
 	return t, nil
 }
 
+// publicURL is where others find the API.
+func (s *Server) publicURL() string {
+	return cmp.Or(strings.TrimRight(s.cfg.PublicURL, "/"), s.admin.Endpoint)
+}
+
 // gatewayURL is where clients find the data plane.
 func (s *Server) gatewayURL() (*url.URL, error) {
 	if s.cfg.GatewayURL != "" {
 		return url.Parse(strings.TrimSuffix(s.cfg.GatewayURL, "/"))
 	}
-	at, err := url.Parse(s.admin.Endpoint)
+	at, err := url.Parse(s.publicURL())
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +74,7 @@ func (s *Server) gatewayURL() (*url.URL, error) {
 		at.Path = gatewayPrefix
 		return at, nil
 	}
+	at.Scheme = "http" // whatever stands before the API does not stand before this listener
 	host, port, err := net.SplitHostPort(s.gateway.Addr().String())
 	if err != nil {
 		return nil, err

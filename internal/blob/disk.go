@@ -53,6 +53,9 @@ func makeShards(dir string) error {
 
 // clearFolder makes a folder that is empty, with its parents.
 func clearFolder(dir string, mode fs.FileMode) error {
+	if there, err := os.ReadDir(dir); err == nil && len(there) == 0 {
+		return os.Chmod(dir, mode) // a start on a full disk needs no room for it
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}

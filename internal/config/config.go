@@ -28,6 +28,9 @@ type Config struct {
 	DB      string // postgres:// URL; "" for an SQLite file in DataDir
 	Region  string // in URNs, and the name of the first project
 
+	// PublicURL is where others find the API, e.g. gateways and callers from other machines; "" for the address of the listener.
+	PublicURL string
+
 	// GatewayListen is host:port of a listener of its own for functions' HTTP routes; "" puts them under /gateway on Listen.
 	GatewayListen string
 	GatewayURL    string // where clients find the routes; "" for the address of the listener
@@ -135,7 +138,7 @@ func (c *Config) Validate() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
-	all = append(all, c.checkListen(), c.checkDB(), c.checkGateway(), c.MQTT.check())
+	all = append(all, c.checkListen(), c.checkPublic(), c.checkDB(), c.checkGateway(), c.MQTT.check())
 	_, zoneErr := time.LoadLocation(c.TimerZone)
 	check(c.TimerZone != "" && zoneErr == nil, "--timer-zone: %q must be a zone like Europe/Berlin or UTC", c.TimerZone)
 	check(slices.Contains([]string{MissedSkip, MissedOnce, MissedAll}, c.TimerMissed), "--timer-missed: %q must be skip, once or all", c.TimerMissed)
@@ -181,6 +184,18 @@ func (c *Config) checkListen() error {
 	}
 	if c.Dev && !isLoopback(host) {
 		return fmt.Errorf("--dev: asks for no credentials, so it goes with a loopback --listen only, not with %q", c.Listen)
+	}
+	return nil
+}
+
+// checkPublic leaves no room for a path: addresses of packages begin at the root.
+func (c *Config) checkPublic() error {
+	if c.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--public-url: %q must be http:// or https:// with a host, and perhaps a port, e.g. https://faas.example.com", c.PublicURL)
 	}
 	return nil
 }

@@ -58,6 +58,10 @@ func TestValidate(t *testing.T) {
 		{"dev", func(c *Config) { c.Dev = true }, ""},
 		{"dev localhost", func(c *Config) { c.Dev, c.Listen = true, "localhost:1" }, ""},
 		{"dev v6", func(c *Config) { c.Dev, c.Listen = true, "[::1]:1" }, ""},
+		{"public URL", func(c *Config) { c.PublicURL = "https://faas.example:8443/" }, ""},
+		{"public URL without scheme", func(c *Config) { c.PublicURL = "faas.example:8080" }, "--public-url"},
+		{"public URL with a path", func(c *Config) { c.PublicURL = "https://faas.example/base" }, "--public-url"},
+		{"public URL with a user", func(c *Config) { c.PublicURL = "https://u:p@faas.example" }, "--public-url"},
 		{"gateway", func(c *Config) { c.GatewayListen, c.GatewayURL = ":8081", "https://fn.example/base" }, ""},
 		{"gateway without port", func(c *Config) { c.GatewayListen = "127.0.0.1" }, "--gateway-listen"},
 		{"gateway URL", func(c *Config) { c.GatewayURL = "fn.example" }, "--gateway-url"},
@@ -126,7 +130,7 @@ func TestValidate(t *testing.T) {
 
 func TestFromEnv(t *testing.T) {
 	c, err := FromEnv(env("HOME", "/h", "PATH", "/bin", "HANSHU_LISTEN", "0.0.0.0:80", "HANSHU_DATA_DIR", "/d", "HANSHU_DEV", "true", "HANSHU_DB", "postgres://h/d",
-		"HANSHU_REGION", "r", "HANSHU_GATEWAY_LISTEN", ":81", "HANSHU_GATEWAY_URL", "http://g", "HANSHU_TIMER_ZONE", "UTC", "HANSHU_TIMER_MISSED", "all",
+		"HANSHU_REGION", "r", "HANSHU_PUBLIC_URL", "http://p", "HANSHU_GATEWAY_LISTEN", ":81", "HANSHU_GATEWAY_URL", "http://g", "HANSHU_TIMER_ZONE", "UTC", "HANSHU_TIMER_MISSED", "all",
 		"HANSHU_SANDBOX", "none", "HANSHU_OCI_RUNTIME", "/o", "HANSHU_EGRESS", "open", "HANSHU_EGRESS_FIXED", "1", "HANSHU_EGRESS_PRIVATE", "10.0.0.0/8", "HANSHU_MAX_INSTANCES", "7", "HANSHU_PREPARED", "5", "HANSHU_IDLE_TIMEOUT", "5m",
 		"HANSHU_FREEZE_AFTER", "2s", "HANSHU_QUEUE_WAIT", "3s", "HANSHU_QUEUE_LENGTH", "4",
 		"HANSHU_ALLOW_PRIVATE_CODE_URLS", "10.0.0.0/8, git.corp,", "HANSHU_S3_ENDPOINT", "http://s3", "HANSHU_S3_REGION", "z",
@@ -135,7 +139,7 @@ func TestFromEnv(t *testing.T) {
 		"HANSHU_MQTT_LISTEN", ":1883", "HANSHU_MQTT_BROKER", "mqtt://b", "HANSHU_MQTT_URL", "mqtt://u", "HANSHU_MQTT_CERT", "/c", "HANSHU_MQTT_KEY", "/k"))
 	require.NoError(t, err)
 	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r",
-		GatewayListen: ":81", GatewayURL: "http://g", TimerZone: "UTC", TimerMissed: "all", Sandbox: "none", OCIRuntime: "/o", Egress: "open", EgressFixed: true, EgressPrivate: []string{"10.0.0.0/8"}, MaxInstances: 7, Prepared: 5,
+		PublicURL: "http://p", GatewayListen: ":81", GatewayURL: "http://g", TimerZone: "UTC", TimerMissed: "all", Sandbox: "none", OCIRuntime: "/o", Egress: "open", EgressFixed: true, EgressPrivate: []string{"10.0.0.0/8"}, MaxInstances: 7, Prepared: 5,
 		IdleTimeout: 5 * time.Minute, FreezeAfter: 2 * time.Second, QueueWait: 3 * time.Second, QueueLength: 4, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
 		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", RecordAge: 24 * time.Hour, RecordBytes: 5, RecordEvents: 6, QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin", RegistryAuth: "/auth",
 		MQTT: MQTT{":1883", "mqtt://b", "mqtt://u", "/c", "/k"}}

@@ -33,6 +33,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	take("HANSHU_DEV", boolean(&c.Dev))
 	take("HANSHU_DB", text(&c.DB))
 	take("HANSHU_REGION", text(&c.Region))
+	take("HANSHU_PUBLIC_URL", text(&c.PublicURL))
 	take("HANSHU_GATEWAY_LISTEN", text(&c.GatewayListen))
 	take("HANSHU_GATEWAY_URL", text(&c.GatewayURL))
 	take("HANSHU_TIMER_ZONE", text(&c.TimerZone))

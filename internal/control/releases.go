@@ -14,6 +14,7 @@ import (
 // ReleaseStore keeps releases of the gateways' agent, and who shall run which.
 type ReleaseStore interface {
 	AddRelease(ctx context.Context, r faas.Release) error
+	RemoveRelease(ctx context.Context, project, version string) error
 	Releases(ctx context.Context, project string) ([]faas.Release, error)
 	UseRelease(ctx context.Context, u faas.ReleaseUse) error
 	ReleaseUses(ctx context.Context, project string) ([]faas.ReleaseUse, error)
@@ -49,6 +50,12 @@ func (g *Gateways) AddRelease(ctx context.Context, project, version string, prog
 		r.Programs = append(r.Programs, faas.ReleaseProgram{Arch: arch, Digest: pkg.Digest, Size: pkg.Size, SHA256: hex.EncodeToString(sum[:])})
 	}
 	return r, g.cfg.Store.AddRelease(ctx, r)
+}
+
+// RemoveRelease removes a release that nobody shall run. Gateways that run it go on. Errors: CodeNotFound, field "version"; CodeConflict,
+// field "version", while it is used.
+func (g *Gateways) RemoveRelease(ctx context.Context, project, version string) error {
+	return g.cfg.Store.RemoveRelease(ctx, project, version)
 }
 
 // machine is how ELF calls a processor.

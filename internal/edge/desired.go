@@ -334,12 +334,16 @@ func (s *Service) Push(ctx context.Context, id faas.GatewayID) (uint64, error) {
 		return 0, err
 	}
 	if !s.Online(id) {
-		return version, offline(id)
+		return version, s.away(ctx, id)
 	}
 	s.look(wireID(id), want{send: true})
 	return version, nil
 }
 
-func offline(id faas.GatewayID) error {
+// away says why a gateway that has no session here cannot be reached.
+func (s *Service) away(ctx context.Context, id faas.GatewayID) error {
+	if one, err := s.cfg.Store.Gateway(ctx, id); !s.cfg.Alone && err == nil && one.Online {
+		return faas.Errorf(faas.CodeUnavailable, "gateway", "gateway %q is connected to another server of this database; ask that one", id.SN)
+	}
 	return faas.Errorf(faas.CodeUnavailable, "gateway", "gateway %q is offline; what is bound to it reaches it when it comes back", id.SN)
 }

@@ -21,7 +21,7 @@ func (s *Service) Command(ctx context.Context, id faas.GatewayID, kind string, b
 		return faas.GatewayCommand{}, err
 	}
 	if !s.Online(id) {
-		return faas.GatewayCommand{}, offline(id)
+		return faas.GatewayCommand{}, s.away(ctx, id)
 	}
 	now := s.cfg.Now()
 	c := faas.GatewayCommand{GatewayID: id, ID: uuid.NewString(), Kind: kind, Body: text, CreatedAt: now, ExpiresAt: now.Add(min(life, faas.CommandLife))}

@@ -6,6 +6,7 @@ package pool
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,8 +190,12 @@ func (p *Pool) Start(ctx context.Context) error {
 	return p.keepReserved(ctx)
 }
 
-// layDown writes the files of an embedded folder, readable by every sandbox.
+// layDown writes the files of an embedded folder, readable by every sandbox. Where they lie already nothing is written: a start on a
+// full disk needs no room for them.
 func layDown(files fs.FS, dir string) error {
+	if laidDown(files, dir) {
+		return nil
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -207,6 +212,54 @@ func layDown(files fs.FS, dir string) error {
 		}
 		return copyOut(files, path, target)
 	})
+}
+
+// laidDown tells whether a folder has these files and no others, piece by piece.
+func laidDown(files fs.FS, dir string) bool {
+	wanted, found, same := 0, 0, true
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			wanted++
+			var equal bool
+			equal, err = sameFile(files, path, filepath.Join(dir, path))
+			same = same && equal
+		}
+		return err
+	})
+	if err != nil || !same {
+		return false
+	}
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			found++
+		}
+		return err
+	})
+	return err == nil && found == wanted
+}
+
+func sameFile(files fs.FS, path, target string) (bool, error) {
+	one, err := files.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer one.Close()
+	other, err := os.Open(target)
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	var a, b [8 << 10]byte
+	for {
+		n, err := io.ReadFull(one, a[:])
+		m, otherErr := io.ReadFull(other, b[:])
+		if n != m || !bytes.Equal(a[:n], b[:m]) {
+			return false, nil
+		}
+		if err != nil || otherErr != nil {
+			return err != nil && otherErr != nil, nil // both have ended
+		}
+	}
 }
 
 // copyOut writes one file, piece by piece: some are programs of megabytes. A program is executable: it is an adaptor that is itself the

@@ -27,6 +27,32 @@ func (db *DB) AddRelease(ctx context.Context, r faas.Release) error {
 	})
 }
 
+// RemoveRelease removes a release that nobody shall run; its programs go with the next sweep. Errors: CodeNotFound, field "version";
+// CodeConflict, field "version", while it is used.
+func (db *DB) RemoveRelease(ctx context.Context, project, version string) error {
+	if !storable(version) {
+		return faas.NotFound("version", version)
+	}
+	return db.change(ctx, "remove release", func(tx *sql.Tx) error {
+		removed, err := insert(ctx, tx, `delete from edge_releases where project = $1 and version = $2`, project, version)
+		if err != nil {
+			return err
+		}
+		if !removed {
+			return faas.NotFound("version", version)
+		}
+		var used int
+		if err := tx.QueryRowContext(ctx, `select count(*) from edge_release_uses where project = $1 and version = $2`, project, version).Scan(&used); err != nil {
+			return err
+		}
+		if used > 0 {
+			return faas.Errorf(faas.CodeConflict, "version", "%d places shall run the release %q; have them use another, or none, first", used, version)
+		}
+		_, err = tx.ExecContext(ctx, `delete from edge_programs where project = $1 and version = $2`, project, version)
+		return err
+	})
+}
+
 // Releases lists the releases of a project, the youngest first.
 func (db *DB) Releases(ctx context.Context, project string) (list []faas.Release, err error) {
 	err = db.view(ctx, "list releases", func(tx *sql.Tx) error {
@@ -83,14 +109,14 @@ func (db *DB) UseRelease(ctx context.Context, u faas.ReleaseUse) error {
 		if !storable(u.Version) {
 			return faas.NotFound("version", u.Version)
 		}
-		var there bool
-		if err := tx.QueryRowContext(ctx, `select exists (select 1 from edge_releases where project = $1 and version = $2)`, u.Project, u.Version).Scan(&there); err != nil {
+		there, err := insert(ctx, tx, `update edge_releases set version = version where project = $1 and version = $2`, u.Project, u.Version) // against its removal meanwhile
+		if err != nil {
 			return err
 		}
 		if !there {
 			return faas.NotFound("version", u.Version)
 		}
-		_, err := tx.ExecContext(ctx, `insert into edge_release_uses (project, product, gateway, version) values ($1, $2, $3, $4)
+		_, err = tx.ExecContext(ctx, `insert into edge_release_uses (project, product, gateway, version) values ($1, $2, $3, $4)
 			on conflict (project, product, gateway) do update set version = excluded.version`, u.Project, u.Product, u.SN, u.Version)
 		return err
 	})

@@ -78,7 +78,7 @@ var actions = map[string]string{
 	"admin write":  `SetWebhook EnrollGateway PushGateway DownloadGatewayBundle ShowGatewayAccounts`,
 	"admin invoke": `ReplayRun RedriveJob CancelJob PostBucketEvents`,
 	"admin administer": `SetWalls CreateProject DeleteProject CreateUser UpdateUser DeleteUser CreateAgency UpdateAgency DeleteAgency ListAudit ListProjectAudit
-		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic AddRelease UseRelease`,
+		ListRoles SetRole RemoveRole SetDomainRole RemoveDomainRole SetDependencyPublic AddRelease RemoveRelease RetryGatewayRelease UseRelease`,
 	"admin self": `ShowStatus ListRuntimes ShowWorkflowSchema ShowMe ChangeMyPassword ListProjects ListKeys CreateKey UpdateKey DeleteKey RotateKey`,
 }
 

@@ -63,11 +63,17 @@ func (l *lan) must(args ...string) {
 	require.NoError(l.t, ip(args...))
 }
 
-// forward carries connections from an address on the lan to one of loopback.
-func (l *lan) forward(to string) string {
+// listen takes an address on the lan, for forward.
+func (l *lan) listen() net.Listener {
 	l.t.Helper()
 	listener, err := net.Listen("tcp", l.Host+":0")
 	require.NoError(l.t, err)
+	return listener
+}
+
+// forward carries connections from an address on the lan to one of loopback.
+func (l *lan) forward(listener net.Listener, to string) {
+	l.t.Helper()
 	var work sync.WaitGroup
 	work.Go(func() {
 		for {
@@ -82,7 +88,6 @@ func (l *lan) forward(to string) string {
 		require.NoError(l.t, listener.Close())
 		work.Wait()
 	})
-	return listener.Addr().String()
 }
 
 func carry(conn net.Conn, to string) {

@@ -125,7 +125,12 @@ func TestRelease(t *testing.T) {
 	reaches("v2-of-test", "v2-of-test", "running")
 	use("v9-lame", "--gateway", "one")
 	reaches("v2-of-test", "v9-lame", "reverted")
+	o.refusedRelease("shall run the release", "rm", "v9-lame")
+	o.run(&answer, "gateway", "release", "retry", "one")
+	reaches("v2-of-test", "v9-lame", "reverted")
 	use("v7-false", "--gateway", "one")
+	o.run(&answer, "gateway", "release", "rm", "v9-lame")
+	o.refusedRelease("v9-lame", "use", "v9-lame")
 	reaches("v2-of-test", "v7-false", "refused")
 	require.Contains(t, show().Release.Message, "says that it is "+strconv.Quote(base))
 	use("v8-again", "--gateway", "one")
@@ -137,14 +142,16 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, "v2-of-test", show().Agent, "it stays as it is")
 }
 
+func (o *operator) refusedRelease(why string, args ...string) {
+	o.t.Helper()
+	_, err := o.Run(o.t.Context(), append([]string{"--admin-file", filepath.Join(o.DataDir, "admin.json"), "--endpoint", o.Endpoint, "gateway", "release"}, args...)...)
+	require.ErrorContains(o.t, err, why)
+}
+
 // refusedReleases are those that the server does not take.
 func (o *operator) refusedReleases(program, text string) {
 	o.t.Helper()
-	refused := func(why string, args ...string) {
-		o.t.Helper()
-		_, err := o.Run(o.t.Context(), append([]string{"--admin-file", filepath.Join(o.DataDir, "admin.json"), "--endpoint", o.Endpoint, "gateway", "release"}, args...)...)
-		require.ErrorContains(o.t, err, why)
-	}
+	refused := o.refusedRelease
 	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	refused("no ELF program", "add", "--version", "v1", "--amd64", text)
 	refused("another processor", "add", "--version", "v1", "--"+other, program)

@@ -132,10 +132,11 @@ func TestStory(t *testing.T) {
 	mqtt := free.Addr().String()
 	require.NoError(t, free.Close())
 	// Not on loopback, so the server encrypts, with a certificate of its own authority.
-	o := &operator{Server: server.Start(t, "--mqtt-listen", mqtt), t: t}
+	at := l.listen()
+	o := &operator{Server: server.Start(t, "--mqtt-listen", mqtt, "--public-url", "http://"+at.Addr().String()), t: t}
 	o.token = o.call("user/login", map[string]any{"Username": o.User, "Password": o.Password})["Token"].(string)
-	at := "http://" + l.forward(strings.TrimPrefix(o.Endpoint, "http://"))
-	one, two := l.gateway("a", o.enroll("one", at)), l.gateway("b", o.enroll("two", at))
+	l.forward(at, strings.TrimPrefix(o.Endpoint, "http://"))
+	one, two := l.gateway("a", o.enroll("one")), l.gateway("b", o.enroll("two"))
 	one.start()
 	two.start()
 
@@ -158,21 +159,15 @@ func TestStory(t *testing.T) {
 	o.everything()
 }
 
-// enroll makes a gateway, and its file as an operator hands it over: with the address at which the gateway sees the server.
-func (o *operator) enroll(sn, at string) string {
+// enroll makes a gateway and its file, which says all that the gateway needs to find the server.
+func (o *operator) enroll(sn string) string {
 	o.t.Helper()
 	file := filepath.Join(o.t.TempDir(), sn+".json")
 	var wrote struct{ File string }
 	o.run(&wrote, "gateway", "enroll", "--product", product, "--gateway", sn, "--out", file)
 	text, err := os.ReadFile(file)
 	require.NoError(o.t, err)
-	enrollment := map[string]any{}
-	require.NoError(o.t, json.Unmarshal(text, &enrollment))
-	require.True(o.t, strings.HasPrefix(enrollment["broker_url"].(string), "mqtts://"))
-	enrollment["http_url"] = at
-	text, err = json.Marshal(enrollment)
-	require.NoError(o.t, err)
-	require.NoError(o.t, os.WriteFile(file, text, 0o600))
+	require.Contains(o.t, string(text), `"broker_url": "mqtts://`)
 	return file
 }
 

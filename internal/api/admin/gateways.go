@@ -25,6 +25,8 @@ type Gateways interface {
 	// Logs gives the last lines of a function's log, or with function "" of the agent's.
 	Logs(ctx context.Context, id faas.GatewayID, function string, lines int) (string, error)
 	Diagnose(ctx context.Context, id faas.GatewayID) (string, error)
+	// RetryRelease has a gateway try once more a release that it gave up.
+	RetryRelease(ctx context.Context, id faas.GatewayID) error
 	Messages(ctx context.Context, id faas.GatewayID, limit int) ([]faas.GatewayMessage, error)
 	// Bundle gives what writes a tar file with all that a gateway needs.
 	Bundle(ctx context.Context, id faas.GatewayID) (func(io.Writer) error, error)

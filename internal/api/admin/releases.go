@@ -18,6 +18,8 @@ func (f face) releaseRoutes() []httpkit.Route {
 	return []httpkit.Route{
 		{Method: "GET", Path: all, Operation: "ListReleases", Action: auth.ActionRead, Handle: f.releases},
 		{Method: "POST", Path: all, Operation: "AddRelease", Action: auth.ActionAdminister, MaxBody: int64(maxReleaseBody), Handle: f.addRelease},
+		{Method: "DELETE", Path: all + "/{version}", Operation: "RemoveRelease", Action: auth.ActionAdminister, Handle: f.removeRelease},
+		{Method: "POST", Path: "/admin/v1/projects/{project_id}/gateways/{product}/{gateway}/release-retry", Operation: "RetryGatewayRelease", Action: auth.ActionAdminister, Handle: f.retryRelease},
 		{Method: "PUT", Path: "/admin/v1/projects/{project_id}/release-use", Operation: "UseRelease", Action: auth.ActionAdminister, Handle: f.useRelease},
 	}
 }
@@ -95,6 +97,30 @@ func (f face) addRelease(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return httpkit.WriteJSON(w, http.StatusOK, fromRelease(&made, nil))
+}
+
+func (f face) removeRelease(w http.ResponseWriter, r *http.Request) error {
+	project, err := f.enter(r, auth.ActionAdminister)
+	if err != nil {
+		return err
+	}
+	if err := f.cfg.Placed.RemoveRelease(r.Context(), project, r.PathValue("version")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (f face) retryRelease(w http.ResponseWriter, r *http.Request) error {
+	g, err := f.target(r, auth.ActionAdminister)
+	if err != nil {
+		return err
+	}
+	if err := f.cfg.Gateways.RetryRelease(r.Context(), g.GatewayID); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (f face) useRelease(w http.ResponseWriter, r *http.Request) error {

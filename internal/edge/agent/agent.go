@@ -5,6 +5,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,9 @@ type Config struct {
 	Logs       *logs.Logs
 	// Releases is where further versions of this program are kept; nil where it must not replace itself.
 	Releases *update.Releases
+	Trial    time.Duration // that a new version of this program has to reach the cloud; 0 for update.Trial
+	// Clock is the one on the wall, which may show anything; nil for time.Now. Only tests have another.
+	Clock func() time.Time
 	// Step is told of each step of an update before the next begins; nil outside tests.
 	Step func(name string)
 }
@@ -98,6 +102,9 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		cfg: cfg, id: cfg.Enrollment.Identity(), boot: uuid.NewString(), started: time.Now(), log: cfg.Log,
 		restart: make(chan struct{}, 1),
 	}
+	if a.cfg.Clock == nil {
+		a.cfg.Clock = time.Now
+	}
 	if a.cfg.Step == nil {
 		a.cfg.Step = func(string) {}
 	}
@@ -122,7 +129,7 @@ func (a *Agent) build(ctx context.Context) error {
 		a.issued.Store(state.Good.Document.IssuedAt)
 	}
 	a.catalogue = lang.NewCatalogue(ctx, lang.SearchDirs(a.cfg.Path), a.cfg.Languages...)
-	cache, err := blob.NewCache(blob.CacheConfig{Dir: filepath.Join(a.cfg.DataDir, "code"), MaxBytes: maxUnpacked}, a.content)
+	cache, err := blob.NewCache(blob.CacheConfig{Dir: filepath.Join(a.cfg.DataDir, "code"), MaxBytes: maxUnpacked}, unpacking{a})
 	if err != nil {
 		return err
 	}
@@ -134,7 +141,7 @@ func (a *Agent) build(ctx context.Context) error {
 		Log: a.log, Metrics: metrics.NewSet(),
 	})
 	a.hub = newHub(a)
-	a.timers = cron.New(func(name string, _ time.Time) { a.functions.timer(name) })
+	a.timers = cron.New(a.cfg.Clock, func(name string, _ time.Time) { a.functions.timer(name) })
 	a.applier = newApplier(a, state)
 	a.commands = newCommands(a)
 	a.uplink = newUplink(a)
@@ -173,7 +180,7 @@ func (a *Agent) openStores() error {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls, MaxIdleConns: 2, IdleConnTimeout: 30 * time.Second,
 		ResponseHeaderTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second,
 	}}
-	if a.content, err = content.Open(filepath.Join(dir, "packages"), a.client); err != nil {
+	if a.content, err = content.Open(filepath.Join(dir, "packages"), a.client, a.told()); err != nil {
 		return err
 	}
 	var aside bool
@@ -191,13 +198,13 @@ func (a *Agent) openStores() error {
 	if aside {
 		a.log.Error("the functions' store was damaged and is begun anew", "kept", filepath.Join(dir, "store.db.broken"))
 	}
-	a.spool, err = keep.NewSpool(a.file, func(route, n int64) { a.hub.dropped(route, n) })
+	a.spool, err = keep.NewSpool(a.file, a.cfg.Clock, func(route, n int64) { a.hub.dropped(route, n) })
 	return err
 }
 
 // clock is the time, but never before what is known to have passed: a gateway without a battery begins in 1970.
 func (a *Agent) clock() time.Time {
-	now := time.Now()
+	now := a.cfg.Clock()
 	if issued := time.UnixMilli(a.issued.Load()); now.Before(issued) {
 		return issued
 	}
@@ -207,7 +214,7 @@ func (a *Agent) clock() time.Time {
 // Run runs the agent until ctx ends. ErrRestart: another version of the program takes over.
 func (a *Agent) Run(ctx context.Context) error {
 	var group lifecycle.Group
-	services := []lifecycle.Named{{Name: "instances", Service: a.pool}, {Name: "control", Service: a.control}, {Name: "functions", Service: a.functions}}
+	services := []lifecycle.Named{{Name: "instances", Service: a.pool}, {Name: "functions", Service: a.functions}}
 	if a.bus != nil {
 		services = append(services, lifecycle.Named{Name: "local bus", Service: tolerant{a.bus, a.log}})
 	}
@@ -215,6 +222,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		lifecycle.Named{Name: "timers", Service: a.timers}, lifecycle.Named{Name: "reports", Service: a.reporter},
 		lifecycle.Named{Name: "documents", Service: a.applier}, lifecycle.Named{Name: "commands", Service: a.commands},
 		lifecycle.Named{Name: "messages for the cloud", Service: a.uplink}, lifecycle.Named{Name: "link", Service: a.link},
+		lifecycle.Named{Name: "control", Service: a.control}, // last: it asks and changes all of them
 	)
 	err := group.StartAll(ctx, services...)
 	if err == nil {
@@ -231,7 +239,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) stay(ctx context.Context) error {
 	var late <-chan time.Time
 	if r := a.cfg.Releases; r != nil && r.OnTrial() {
-		timer := time.NewTimer(update.Trial)
+		timer := time.NewTimer(cmp.Or(a.cfg.Trial, update.Trial))
 		defer timer.Stop()
 		late = timer.C
 	}

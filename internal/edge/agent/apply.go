@@ -17,26 +17,6 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/edge/wire"
 )
 
-// The steps of an update, as Config.Step is told them. Whatever ends the agent behind one of them, the next start goes on: with
-// what was good, and then with the newest document that was accepted.
-const (
-	StepChecked  = "checked"  // the signature is right, and nothing is on disk
-	StepAccepted = "accepted" // the document is on disk
-	StepFetched  = "fetched"  // one package is on disk, verified
-	StepStored   = "stored"   // all are
-	StepTrying   = "trying"   // it is on disk that new code is about to run
-	StepWarmed   = "warmed"   // one new function has loaded
-	StepSwitched = "switched" // all that load take calls
-	StepWatched  = "watched"  // the health window is over
-	StepSettled  = "settled"  // the new generation is good, on disk
-	StepSwept    = "swept"    // packages of older ones are gone
-)
-
-// Steps lists them in their order.
-func Steps() []string {
-	return []string{StepChecked, StepAccepted, StepFetched, StepStored, StepTrying, StepWarmed, StepSwitched, StepWatched, StepSettled, StepSwept}
-}
-
 const (
 	usualWindow  = 30 * time.Second
 	usualCrashes = 3
@@ -114,7 +94,7 @@ func (p *applier) resume() error {
 		poke(p.work)
 		return nil
 	}
-	r := wire.Refusal{Version: p.state.Accepted, Reason: fmt.Sprintf("the agent ended %d times while this document was tried", p.state.Boots), At: time.Now().UnixMilli()}
+	r := wire.Refusal{Version: p.state.Accepted, Reason: fmt.Sprintf("the agent ended %d times while this document was tried", p.state.Boots), At: p.a.cfg.Clock().UnixMilli()}
 	p.a.log.Error("a document is given up", "version", r.Version, "reason", r.Reason)
 	p.state.Pending, p.state.Refused = nil, append(p.state.Refused, r)
 	p.stage, p.message = p.backed(), r.Reason
@@ -192,7 +172,11 @@ func (p *applier) accept(e wire.Envelope, doc wire.Document) error {
 			return p.refuse(doc.Version, wire.ErrOlder)
 		}
 		p.a.log.Error("a document cannot be kept", "err", err)
-		return err // the cloud hears that it is not accepted, and offers it again
+		if why := fmt.Sprintf("document %d cannot be kept yet: %s", doc.Version, err); why != p.message { // once: each report has it offered again
+			p.message = why
+			p.a.reporter.changed()
+		}
+		return err
 	}
 	p.state.Accepted, p.state.Pending, p.state.Boots = doc.Version, &e, 0
 	p.urls, p.stage, p.message = e.URLs, wire.StatePending, ""
@@ -208,7 +192,7 @@ func (p *applier) accept(e wire.Envelope, doc wire.Document) error {
 
 // refuse notes why a document is not accepted; p.mu is held.
 func (p *applier) refuse(version uint64, why error) error {
-	r := wire.Refusal{Version: version, Reason: why.Error(), At: time.Now().UnixMilli()}
+	r := wire.Refusal{Version: version, Reason: why.Error(), At: p.a.cfg.Clock().UnixMilli()}
 	p.a.log.Warn("a document is refused", "version", version, "err", why)
 	known := slices.ContainsFunc(p.state.Refused, func(o wire.Refusal) bool { return o.Version == r.Version && o.Reason == r.Reason })
 	if !known { // the flash of a gateway is not for repetitions
@@ -337,8 +321,7 @@ func (p *applier) apply(ctx context.Context, doc wire.Document, pending bool) {
 	}
 	p.a.cfg.Step(StepStored)
 	if err := p.a.file.Booted(); err != nil { // it is a start of new code that counts
-		p.a.log.Error("the update waits for room on the disk", "err", err)
-		p.again(ctx)
+		p.waits(ctx, err)
 		return
 	}
 	p.a.cfg.Step(StepTrying)
@@ -357,8 +340,10 @@ func (p *applier) apply(ctx context.Context, doc wire.Document, pending bool) {
 	p.settle(ctx, doc, bad)
 }
 
-// again has the document worked on once more after a while.
-func (p *applier) again(ctx context.Context) {
+// waits says that the disk hinders an update, and has the document worked on once more after a while.
+func (p *applier) waits(ctx context.Context, err error) {
+	p.a.log.Error("the update waits for room on the disk", "err", err)
+	p.settleStage(wire.StatePending, fmt.Sprintf("the update waits for the disk: %s", err))
 	wait := time.NewTimer(lastRetry / 4)
 	defer wait.Stop()
 	select {
@@ -401,6 +386,9 @@ func (p *applier) fetch(ctx context.Context, c wire.Code) error {
 	p.mu.Lock()
 	address := p.urls[c.Digest]
 	p.mu.Unlock()
+	if p.a.content.Has(c.Digest) {
+		return nil
+	}
 	if address == "" {
 		return errors.New("no address of it is known")
 	}

@@ -68,6 +68,7 @@ func (a *Agent) linkDown(error) { a.uplink.turned(false) }
 type commands struct {
 	a     *Agent
 	queue chan wire.Command
+	loose []wire.Ack // answers that the disk has no room for, the last maxCommands of them
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -116,7 +117,7 @@ func (c *commands) run(ctx context.Context) {
 				return // it comes again
 			}
 			if err != nil {
-				c.a.log.Error("an answer to a command cannot be kept, and is not sent", "seq", cmd.Seq, "err", err)
+				c.a.log.Error("a command cannot be answered", "seq", cmd.Seq, "err", err)
 				continue
 			}
 			if err := c.a.link.Send(ctx, wire.CmdAck, ack); err != nil {
@@ -139,8 +140,13 @@ func (c *commands) answer(ctx context.Context, cmd wire.Command) (wire.Ack, erro
 		}
 		return wire.Ack{Seq: cmd.Seq, ID: cmd.ID, Code: wire.CodeInternal, Error: "the command was carried out before, and its answer is forgotten"}, nil
 	}
+	for _, ack := range c.loose {
+		if ack.ID == cmd.ID {
+			return ack, nil
+		}
+	}
 	ack := wire.Ack{Seq: cmd.Seq, ID: cmd.ID}
-	if now := time.Now(); cmd.Expires != 0 && now.After(keep.SaneTime) && now.UnixMilli() > cmd.Expires {
+	if now := c.a.cfg.Clock(); cmd.Expires != 0 && now.After(keep.SaneTime) && now.UnixMilli() > cmd.Expires {
 		ack.Code, ack.Error = wire.CodeExpired, "the command came after its time"
 	} else {
 		result, err := c.carryOut(ctx, cmd)
@@ -149,7 +155,12 @@ func (c *commands) answer(ctx context.Context, cmd wire.Command) (wire.Ack, erro
 	if ctx.Err() != nil {
 		return ack, ctx.Err()
 	}
-	return ack, c.a.file.PutAck(ack)
+	if err := c.a.file.PutAck(ack); err != nil { // who looks into a full disk needs its answers, and they are true
+		c.a.log.Error("an answer to a command cannot be kept; an end of the agent forgets it", "seq", cmd.Seq, "err", err)
+		c.loose = append(c.loose, ack)
+		c.loose = c.loose[max(0, len(c.loose)-maxCommands):]
+	}
+	return ack, nil
 }
 
 // closed completes an answer.
@@ -191,6 +202,9 @@ func (c *commands) carryOut(ctx context.Context, cmd wire.Command) (any, error) 
 		var text strings.Builder
 		c.a.diagnose(&text)
 		return wire.TextResult{Text: text.String()}, nil
+	case wire.KindRetryRelease:
+		text, err := c.a.retryRelease()
+		return wire.TextResult{Text: text}, err
 	}
 	return nil, faas.Errorf(wire.CodeUnsupported, "kind", "this agent knows no command %.40q", cmd.Kind)
 }

@@ -238,7 +238,7 @@ func (a *Agent) diagnose(w io.Writer) {
 	for _, lack := range caps.Lacks {
 		fmt.Fprintf(w, "           missing: %s\n", lack)
 	}
-	fmt.Fprintf(w, "clock      %s\n", time.Now().Format(time.RFC3339))
+	fmt.Fprintf(w, "clock      %s\n", a.cfg.Clock().Format(time.RFC3339))
 	fmt.Fprintf(w, "memory     agent %.1f MiB, host %.0f MiB left\n", float64(s.Report.Host.RSS)/(1<<20), float64(s.Report.Host.MemFree)/(1<<20))
 	fmt.Fprintf(w, "disk       %.0f MiB left, log writes lost %d\n", float64(s.Report.Host.DiskFree)/(1<<20), s.Lost)
 	fmt.Fprintf(w, "document   version %d, %s, all good at %d %s\n", s.Report.Version, s.Report.State, s.Report.Good, s.Report.Message)

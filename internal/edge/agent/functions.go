@@ -386,7 +386,7 @@ func (fs *functions) call(ctx context.Context, one *function, c faas.Invocation)
 		c.Deadline = c.QueueBy.Add(one.f.Spec.LoadLimit() + one.f.Spec.Timeout)
 	}
 	one.calls.Add(1)
-	one.lastRun.Store(begun.UnixMilli())
+	one.lastRun.Store(fs.a.cfg.Clock().UnixMilli())
 	res, err := fs.a.pool.Run(ctx, one.f, c)
 	if err != nil {
 		one.errors.Add(1)

@@ -183,8 +183,7 @@ func (p *applier) settle(ctx context.Context, doc wire.Document, bad map[string]
 	}
 	if err := p.a.file.Settle(good); err != nil {
 		p.mu.Unlock()
-		p.a.log.Error("the update waits for room on the disk", "err", err)
-		p.again(ctx)
+		p.waits(ctx, err)
 		return
 	}
 	p.state.Good, p.state.Pending = &good, nil

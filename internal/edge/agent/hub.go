@@ -24,10 +24,15 @@ const maxTopic = 128
 type hub struct {
 	a     *Agent
 	table atomic.Pointer[route.Table]
+	said  atomic.Int64 // when a lost message was last told of, ms since the agent started
 }
+
+// quiet is how long nothing more is said of lost messages: routes count them, and logs are not for repetitions.
+const quiet = 10 * time.Second
 
 func newHub(a *Agent) *hub {
 	h := &hub{a: a}
+	h.said.Store(-quiet.Milliseconds())
 	h.table.Store(route.NewTable(nil, nil))
 	return h
 }
@@ -78,9 +83,10 @@ func (h *hub) message(from, fromID, topic string, payload []byte, depth int) int
 func (h *hub) carry(r *route.Route, from, topic string, payload []byte, depth int) bool {
 	switch r.To {
 	case wire.PlaceCloud:
-		kept, err := h.a.spool.Add(wire.UpMessage{Route: r.ID, Topic: topic, Payload: payload, At: time.Now().UnixMilli()})
-		if err != nil {
-			h.a.log.Warn("a message for the cloud is lost", "route", r.ID, "err", err)
+		kept, err := h.a.spool.Add(wire.UpMessage{Route: r.ID, Topic: topic, Payload: payload, At: h.a.cfg.Clock().UnixMilli()})
+		if now := time.Since(h.a.started).Milliseconds(); err != nil && now-h.said.Load() >= quiet.Milliseconds() {
+			h.said.Store(now)
+			h.a.log.Warn("messages for the cloud are lost", "route", r.ID, "err", err)
 		}
 		return kept
 	case wire.PlaceFunction:

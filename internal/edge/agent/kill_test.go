@@ -1,8 +1,10 @@
 package agent_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -28,7 +30,15 @@ type childOptions struct {
 	DataDir    string
 	DieAt      string // step at which it kills itself
 	DieCount   int    // at which occurrence of it, from 1
+	Replace    bool   // it may become another version of itself
+	Trial      time.Duration
 }
+
+// versionEnv holds the version that the process is of, and deafEnv is set for one that does not find the cloud.
+const (
+	versionEnv = "HANSHU_TEST_EDGE_VERSION"
+	deafEnv    = "HANSHU_TEST_EDGE_DEAF"
+)
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
@@ -46,23 +56,38 @@ func child(text string) error {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return err
 	}
-	a, err := agent.Open(context.Background(), agent.Options{
-		Setup: agent.Setup{Enrollment: c.Enrollment, DataDir: c.DataDir}, Version: "test", Sandbox: "native", Level: "info",
-		Path: os.Getenv("PATH"), Token: "edge-" + filepath.Base(c.DataDir), Stderr: os.Stderr,
-		Step: func(name string) {
-			if name != c.DieAt {
-				return
-			}
-			if c.DieCount--; c.DieCount == 0 {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {}
-			}
-		},
-	})
+	step := func(name string) {
+		if name != c.DieAt {
+			return
+		}
+		if c.DieCount--; c.DieCount == 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	o := agent.Options{
+		Setup: agent.Setup{Enrollment: c.Enrollment, DataDir: c.DataDir}, Version: cmp.Or(os.Getenv(versionEnv), "test"), Sandbox: "native", Level: "info",
+		Path: os.Getenv("PATH"), Token: "edge-" + filepath.Base(c.DataDir), Stderr: os.Stderr, Step: step, Trial: c.Trial,
+	}
+	free := func() {} // nobody else is on the data directory of a test
+	if c.Replace {
+		o.Self = agent.Installed(os.Environ())
+		if err := agent.TakeOver(c.DataDir, os.Environ(), free, step); err != nil {
+			return err
+		}
+	}
+	if os.Getenv(deafEnv) != "" {
+		o.Enrollment.BrokerURL = "mqtt://127.0.0.1:1"
+	}
+	a, err := agent.Open(context.Background(), o)
 	if err != nil {
 		return err
 	}
-	return a.Run(context.Background())
+	err = a.Run(context.Background())
+	if errors.Is(err, agent.ErrRestart) {
+		return agent.Restart(os.Environ(), free)
+	}
+	return err
 }
 
 // process is an agent in a process of its own.
@@ -134,7 +159,11 @@ func killAtEveryStep(t *testing.T, newer bool) {
 		want := c.Document(f, g)
 		c.Hold(want)
 		o.DieAt, o.DieCount = step, 1
+		if step == agent.StepReceiving {
+			c.ServeBy(agenttest.Half)
+		}
 		startProcess(t, o).awaitEnd(t)
+		c.ServeBy(nil)
 		verified(t, dir)
 		if newer {
 			f.Code = c.Code(echo + "#3" + step)

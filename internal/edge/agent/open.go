@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/edge/agent/bus"
 	"github.com/hanshu-faas/hanshu/internal/edge/agent/link"
@@ -141,6 +142,8 @@ type Options struct {
 	Self    string            // the program that was installed by hand; "" where it must not be replaced
 	Quiet   bool              // nothing runs: only files are looked at
 	Step    func(name string) // see Config.Step
+	Clock   func() time.Time  // see Config.Clock
+	Trial   time.Duration     // see Config.Trial
 }
 
 // Open makes an Agent as a command line says.
@@ -159,7 +162,7 @@ func Open(ctx context.Context, o Options) (*Agent, error) {
 	}
 	cfg := Config{
 		Enrollment: o.Enrollment, DataDir: o.DataDir, Version: o.Version, Driver: driver, Languages: Languages(), Path: o.Path, Bus: o.Bus,
-		Log: slog.New(slog.NewTextHandler(io.MultiWriter(o.Stderr, kept.Writer()), &slog.HandlerOptions{Level: level})), Logs: kept, Step: o.Step,
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(o.Stderr, kept.Writer()), &slog.HandlerOptions{Level: level})), Logs: kept, Step: o.Step, Clock: o.Clock, Trial: o.Trial,
 	}
 	if o.Quiet {
 		cfg.Languages = nil

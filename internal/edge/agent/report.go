@@ -24,6 +24,7 @@ type reporter struct {
 	change  chan struct{}
 	session chan struct{} // a session has begun
 	spread  chan struct{} // somebody asks everyone for a hello
+	told    uint64        // the newest good version that the cloud has heard of, or that was good at the start
 	stop    context.CancelFunc
 	ended   chan struct{}
 }
@@ -40,6 +41,9 @@ func (r *reporter) resync()  { poke(r.spread) }
 func (r *reporter) Start(context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.ended = stop, make(chan struct{})
+	if good := r.a.applier.state.Good; good != nil {
+		r.told = good.Complete
+	}
 	go r.run(ctx)
 	return nil
 }
@@ -77,12 +81,24 @@ func (r *reporter) run(ctx context.Context) {
 		last = time.Now()
 		timer.Reset(reportEvery - reportEvery/10 + rand.N(reportEvery/5))
 		if r.a.link.Online() {
-			if err := r.a.link.Send(ctx, wire.Reported, r.a.report()); err != nil && ctx.Err() == nil {
+			if err := r.tell(ctx); err != nil && ctx.Err() == nil {
 				r.a.log.Warn("the report was not sent", "err", err)
 				timer.Reset(5 * time.Second)
 			}
 		}
 	}
+}
+
+func (r *reporter) tell(ctx context.Context) error {
+	report := r.a.report()
+	if err := r.a.link.Send(ctx, wire.Reported, report); err != nil {
+		return err
+	}
+	if report.Good > r.told {
+		r.told = report.Good
+		r.a.cfg.Step(StepReported)
+	}
+	return nil
 }
 
 func (r *reporter) sayHello(ctx context.Context) {
@@ -97,17 +113,19 @@ func (r *reporter) sayHello(ctx context.Context) {
 		}
 		return
 	}
-	if r.a.cfg.Releases != nil {
-		if err := r.a.cfg.Releases.Passed(); err != nil {
+	if releases := r.a.cfg.Releases; releases != nil && releases.OnTrial() {
+		if err := releases.Passed(); err != nil {
 			r.a.log.Error("the new version of the agent cannot be made the one that stays", "err", err)
 		}
+		r.a.cfg.Step(StepReleasePassed)
 	}
 }
 
 // report tells how things stand.
 func (a *Agent) report() wire.ReportedMessage {
+	now := a.cfg.Clock()
 	m := wire.ReportedMessage{
-		Boot: a.boot, Agent: a.program(), StartedAt: a.started.UnixMilli(), At: time.Now().UnixMilli(), Routes: a.hub.states(), Host: a.host(),
+		Boot: a.boot, Agent: a.program(), StartedAt: now.Add(-time.Since(a.started)).UnixMilli(), At: now.UnixMilli(), Routes: a.hub.states(), Host: a.host(),
 	}
 	p := a.applier
 	p.mu.Lock()

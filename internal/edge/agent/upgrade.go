@@ -7,6 +7,7 @@ import (
 
 	"github.com/hanshu-faas/hanshu/internal/edge/agent/content"
 	"github.com/hanshu-faas/hanshu/internal/edge/wire"
+	"github.com/hanshu-faas/hanshu/internal/faas"
 )
 
 // release gives the digest of the version of the agent that a document asks for; "" where this one runs already, or there is none
@@ -41,17 +42,36 @@ func (p *applier) upgrade(ctx context.Context, doc wire.Document) {
 		if !p.fetchRelease(ctx, doc, digest) {
 			return
 		}
+		p.a.cfg.Step(StepReleaseFetched)
 		if err := r.Install(ctx, digest, doc.Agent.Version, p.a.content.Path(digest)); err != nil {
 			p.notReplaced(ctx, doc, err)
 			return
 		}
+		if err := p.a.content.Remove(digest); err != nil { // it is there twice
+			p.a.log.Warn("a program that was installed cannot be removed", "err", err)
+		}
 	}
+	p.a.cfg.Step(StepReleaseInstalled)
 	if err := r.Try(digest, doc.Agent.Version); err != nil {
 		p.notReplaced(ctx, doc, err)
 		return
 	}
+	p.a.cfg.Step(StepReleaseNamed)
 	p.a.log.Info("another version of the agent takes over", "version", doc.Agent.Version)
 	poke(p.a.restart)
+}
+
+// retryRelease has the version that the newest document names tried once more, where it was given up.
+func (a *Agent) retryRelease() (string, error) {
+	if a.cfg.Releases == nil {
+		return "", faas.Errorf(wire.CodeUnsupported, "kind", "this agent must not replace itself")
+	}
+	if err := a.cfg.Releases.Retry(); err != nil {
+		return "", err
+	}
+	poke(a.applier.work)
+	a.reporter.changed()
+	return "the release is tried once more", nil
 }
 
 // fetchRelease brings the program to disk, as long as that takes. Nothing waits for it.

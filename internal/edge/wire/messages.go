@@ -116,6 +116,9 @@ const (
 	KindInvoke   = "invoke"
 	KindLogs     = "logs"
 	KindDiagnose = "diagnose" // Result is TextResult: what `hanshu-edge run --once` prints
+	// KindRetryRelease has the gateway forget which versions of the agent it gave up, and try the one that its document names. Result
+	// is TextResult.
+	KindRetryRelease = "retry_release"
 )
 
 // Ack answers a Command.

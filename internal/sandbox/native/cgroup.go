@@ -99,7 +99,11 @@ func (g *groups) record(file string) error {
 	if file == "" {
 		return nil
 	}
-	return os.WriteFile(file, []byte(strings.Join(g.folders(), "\n")+"\n"), 0o600)
+	text := []byte(strings.Join(g.folders(), "\n") + "\n")
+	if there, err := os.ReadFile(file); err == nil && bytes.Equal(there, text) {
+		return nil // a start that changes nothing needs no room on the disk
+	}
+	return os.WriteFile(file, text, 0o600)
 }
 
 // removeRecorded ends and removes what the folders of an earlier server still hold. Only folders of the server's name are

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +117,21 @@ func (c *Cloud) Spoil(digest string, data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.packages[digest] = data
+}
+
+// ServeBy has packages served by a function; nil for the usual way.
+func (c *Cloud) ServeBy(serve func(w http.ResponseWriter, r *http.Request, code []byte)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Serve = serve
+}
+
+// Half serves the first half of a package, and then nothing until the other end is gone.
+func Half(w http.ResponseWriter, r *http.Request, code []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(code)))
+	_, _ = w.Write(code[:len(code)/2]) // it is about to break off
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }
 
 // Bytes gives a package.

@@ -31,15 +31,22 @@ const parts = "part" // folder of what is not whole yet
 type Store struct {
 	dir    string
 	client *http.Client
+	told   Told
 	turn   sync.Mutex // one writer
 }
 
+// Told are whom a Store tells what it does; nil ones are not told.
+type Told struct {
+	Receiving func() // some of a package is on disk, and more is awaited
+	Received  func() // all of it is, and right, but has no name yet
+}
+
 // Open opens the folder of a store, made when missing.
-func Open(dir string, client *http.Client) (*Store, error) {
+func Open(dir string, client *http.Client, told Told) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, parts), 0o700); err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}
-	return &Store{dir: dir, client: client}, nil
+	return &Store{dir: dir, client: client, told: told}, nil
 }
 
 // Valid tells whether a text has the form of a digest, and so is safe as a file's name.
@@ -166,7 +173,22 @@ func (s *Store) Fetch(ctx context.Context, digest string, size int64, url string
 		sum.Reset()
 		have = 0
 	}
-	return s.fill(f, digest, size, sum, have, moving{body, patience})
+	return s.fill(f, digest, size, sum, have, &moving{body, patience, s.told.Receiving, have > 0})
+}
+
+// spare is what a download leaves of the disk for messages, logs and the functions' store, in bytes.
+const spare = 1 << 20
+
+// room refuses what the disk cannot hold, before it is fetched in vain again and again. -1 bytes are not known.
+func (s *Store) room(need int64) error {
+	var fs syscall.Statfs_t
+	if need < 0 || syscall.Statfs(s.dir, &fs) != nil {
+		return nil // it shows when it is written
+	}
+	if free := int64(fs.Bavail) * int64(fs.Bsize); free < need+spare {
+		return fmt.Errorf("content: %w: the package needs %d bytes more, and the disk has %d, of which %d are left for others", syscall.ENOSPC, need, free, spare)
+	}
+	return nil
 }
 
 // stall is how long a download may stand still.
@@ -176,11 +198,17 @@ const stall = time.Minute
 type moving struct {
 	io.Reader
 	patience *time.Timer
+	told     func()
+	some     bool // of it is there
 }
 
-func (m moving) Read(p []byte) (int, error) {
+func (m *moving) Read(p []byte) (int, error) {
+	if m.some && m.told != nil {
+		m.told()
+	}
 	n, err := m.Reader.Read(p)
 	if n > 0 {
+		m.some = true
 		m.patience.Reset(stall)
 	}
 	return n, err
@@ -203,6 +231,10 @@ func (s *Store) get(ctx context.Context, url string, from int64) (io.ReadCloser,
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, 0, fmt.Errorf("content: %w", err)
+	}
+	if err := s.room(resp.ContentLength); err != nil {
+		resp.Body.Close()
+		return nil, 0, err
 	}
 	switch {
 	case resp.StatusCode == http.StatusOK:
@@ -233,8 +265,11 @@ func (s *Store) fill(f *os.File, digest string, size int64, sum hash.Hash, have 
 	case have > most || hex.EncodeToString(sum.Sum(nil)) != digest:
 		return errors.Join(ErrDigest, os.Remove(f.Name()))
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("content: %w", err)
+	if err := f.Sync(); err != nil { // some disks say only now that they have no room; what is there of the file may be anything
+		return errors.Join(fmt.Errorf("content: %w", err), os.Remove(f.Name()))
+	}
+	if s.told.Received != nil {
+		s.told.Received()
 	}
 	if err := os.Rename(f.Name(), s.Path(digest)); err != nil {
 		return fmt.Errorf("content: %w", err)
@@ -248,6 +283,17 @@ func syncDir(dir string) error {
 		return fmt.Errorf("content: %w", err)
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Remove removes a package that is of no more use, if it is there.
+func (s *Store) Remove(digest string) error {
+	if !Valid(digest) {
+		return nil
+	}
+	if err := os.Remove(s.Path(digest)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("content: %w", err)
+	}
+	return nil
 }
 
 // Sweep removes every package and part but those wanted.

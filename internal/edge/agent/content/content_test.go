@@ -30,7 +30,7 @@ func digest(data []byte) string {
 }
 
 func open(t *testing.T, dir string) *content.Store {
-	s, err := content.Open(dir, http.DefaultClient)
+	s, err := content.Open(dir, http.DefaultClient, content.Told{})
 	require.NoError(t, err)
 	return s
 }

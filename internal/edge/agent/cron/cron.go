@@ -61,7 +61,8 @@ const jump = time.Minute
 
 // Timers fire schedules by name. Make one with New.
 type Timers struct {
-	fire func(name string, at time.Time)
+	fire  func(name string, at time.Time)
+	clock func() time.Time
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -75,9 +76,10 @@ type entry struct {
 	next     time.Time
 }
 
-// New makes Timers. fire is called for each occurrence, one at a time, and must not wait.
-func New(fire func(name string, at time.Time)) *Timers {
-	return &Timers{fire: fire, entries: map[string]*entry{}, changed: make(chan struct{}, 1)}
+// New makes Timers by a clock on the wall, which may be set at any time. fire is called for each occurrence, one at a time, and must
+// not wait.
+func New(clock func() time.Time, fire func(name string, at time.Time)) *Timers {
+	return &Timers{fire: fire, clock: clock, entries: map[string]*entry{}, changed: make(chan struct{}, 1)}
 }
 
 // Set replaces all schedules. One that is the same as before goes on undisturbed.
@@ -86,7 +88,7 @@ func (t *Timers) Set(all map[string]Schedule) {
 	defer t.mu.Unlock()
 	old := t.entries
 	t.entries = map[string]*entry{}
-	now := time.Now()
+	now := t.clock()
 	for name, s := range all {
 		if e := old[name]; e != nil && e.schedule.text == s.text && e.schedule.zone == s.zone {
 			t.entries[name] = e
@@ -131,7 +133,7 @@ func (t *Timers) run(ctx context.Context) {
 	defer close(t.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	last := time.Now()
+	last, before := time.Now(), t.clock()
 	for {
 		select {
 		case <-ctx.Done():
@@ -139,10 +141,10 @@ func (t *Timers) run(ctx context.Context) {
 		case <-t.changed:
 		case <-timer.C:
 		}
-		now := time.Now()
-		passed, shown := now.Sub(last), now.Round(0).Sub(last.Round(0))
-		wait := t.turn(now, shown-passed > jump || passed-shown > jump)
-		last = now
+		now, shown := time.Now(), t.clock()
+		passed, seen := now.Sub(last), shown.Round(0).Sub(before.Round(0))
+		wait := t.turn(shown, seen-passed > jump || passed-seen > jump)
+		last, before = now, shown
 		timer.Reset(wait)
 	}
 }

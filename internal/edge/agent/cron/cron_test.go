@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 func TestFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fired := map[string][]string{}
-		timers := cron.New(func(name string, at time.Time) { fired[name] = append(fired[name], at.UTC().Format("15:04:05")) })
+		timers := cron.New(time.Now, func(name string, at time.Time) { fired[name] = append(fired[name], at.UTC().Format("15:04:05")) })
 		require.NoError(t, timers.Start(t.Context()))
 		all := map[string]cron.Schedule{
 			"seconds": schedule(t, "*/20 * * * * *", "UTC"), "minutes": schedule(t, "*/2 * * * *", "UTC"), "noon": schedule(t, "0 8 * * *", "Asia/Shanghai"),

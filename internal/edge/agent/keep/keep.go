@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -49,12 +51,12 @@ type File struct {
 	path string
 }
 
-// Open opens the memory. One that cannot be read is put aside, under a name that ends in ".broken", and begun anew: a gateway
-// that cannot be reached must not stay down for it. aside tells so.
+// Open opens the memory, for which one that is whole needs no room on the disk. One that cannot be read is put aside, under a name
+// that ends in ".broken", and begun anew: a gateway that cannot be reached must not stay down for it. aside tells so.
 func Open(path string) (f *File, aside bool, err error) {
 	f = &File{path: path}
 	f.db, err = openDB(path)
-	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
+	if err != nil && damaged(err) {
 		if _, gone := os.Stat(path); gone == nil {
 			aside = os.Rename(path, path+".broken") == nil
 		}
@@ -68,6 +70,18 @@ func Open(path string) (f *File, aside bool, err error) {
 	return f, aside, nil
 }
 
+// damaged tells whether it is the file that cannot be read, and not the machine that is short of something: then it is as good as ever.
+func damaged(err error) bool {
+	for _, short := range []error{
+		bolterrors.ErrTimeout, syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EACCES, syscall.EPERM, syscall.EROFS,
+	} {
+		if errors.Is(err, short) {
+			return false
+		}
+	}
+	return true
+}
+
 func openDB(path string) (db *bolt.DB, err error) {
 	defer func() {
 		if v := recover(); v != nil { // the library panics on pages that make no sense
@@ -78,19 +92,31 @@ func openDB(path string) (db *bolt.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bState, bAcks, bUp} {
+	if err = makeBuckets(db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// makeBuckets writes only where one is missing.
+func makeBuckets(db *bolt.DB) error {
+	all, missing := [][]byte{bState, bAcks, bUp}, false
+	err := db.View(func(tx *bolt.Tx) error {
+		missing = slices.ContainsFunc(all, func(name []byte) bool { return tx.Bucket(name) == nil })
+		return nil
+	})
+	if err != nil || !missing {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		for _, name := range all {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
 }
 
 // Close closes the file.

@@ -71,7 +71,7 @@ func TestState(t *testing.T) {
 }
 
 func spool(t *testing.T, f *keep.File, drops map[int64]int64) *keep.Spool {
-	s, err := keep.NewSpool(f, func(route, n int64) { drops[route] += n })
+	s, err := keep.NewSpool(f, time.Now, func(route, n int64) { drops[route] += n })
 	require.NoError(t, err)
 	s.SetCaches(map[int64]wire.Cache{1: {Messages: 5, Bytes: 10_000, Age: time.Hour.Milliseconds()}})
 	return s
@@ -193,6 +193,21 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorIs(t, full, syscall.ENOSPC)
 	all, _ := texts(t, s, 0)
 	require.Equal(t, "first", all[0])
+
+	// A start needs no room, and takes a disk that has none for no damage.
+	for i := range 2000 {
+		_ = f.PutAck(wire.Ack{Seq: uint64(i), ID: strings.Repeat("x", i%5000)}) // until no page of the file is free
+	}
+	require.NoError(t, f.Close())
+	f = open(t, filepath.Join(dir, "agent.db"))
+	s = spool(t, f, drops)
+	s.SetCaches(map[int64]wire.Cache{1: {Messages: 100_000, Bytes: 100 << 20}})
+	all, _ = texts(t, s, 0)
+	require.Equal(t, "first", all[0])
+	_, aside, err := keep.Open(filepath.Join(dir, "other.db"))
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.False(t, aside)
+	require.NoError(t, os.Remove(filepath.Join(dir, "other.db")))
 	require.NoError(t, os.Remove(filler))
 	require.True(t, add(t, s, 1, "last"))
 	all, _ = texts(t, s, 0)

@@ -20,7 +20,8 @@ import (
 type Spool struct {
 	file   *File
 	stream string
-	now    func() time.Time
+	now    func() time.Time // what passes, whatever the clock on the wall does
+	clock  func() time.Time // that clock
 
 	mu     sync.Mutex
 	online bool
@@ -66,24 +67,24 @@ var (
 // SaneTime is when this was written: a clock that shows less is wrong.
 var SaneTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// NewSpool opens the messages that an earlier run left in a file. dropped is told what the bounds cost.
-func NewSpool(file *File, dropped func(route, n int64)) (*Spool, error) {
+// NewSpool opens the messages that an earlier run left in a file, for which there need be no room on the disk but the first time.
+// clock is that on the wall; dropped is told what the bounds cost.
+func NewSpool(file *File, clock func() time.Time, dropped func(route, n int64)) (*Spool, error) {
 	s := &Spool{
-		file: file, now: time.Now, routes: map[int64]*counts{}, caches: map[int64]wire.Cache{}, onDrop: dropped,
+		file: file, now: time.Now, clock: clock, routes: map[int64]*counts{}, caches: map[int64]wire.Cache{}, onDrop: dropped,
 		ready: make(chan struct{}, 1),
 	}
-	err := file.db.Update(func(tx *bolt.Tx) error {
+	err := file.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bState)
-		if s.stream = string(b.Get([]byte(kStream))); s.stream == "" {
-			s.stream = uuid.NewString()
-			if err := b.Put([]byte(kStream), []byte(s.stream)); err != nil {
-				return err
-			}
-		}
+		s.stream = string(b.Get([]byte(kStream)))
 		s.next = max(1, number(b, kNextUp))
 		s.limit = s.next
 		return tx.Bucket(bUp).ForEach(func(k, v []byte) error { return s.find(k, v) })
 	})
+	if err == nil && s.stream == "" {
+		s.stream = uuid.NewString()
+		err = file.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bState).Put([]byte(kStream), []byte(s.stream)) })
+	}
 	if err != nil {
 		return nil, wrap(err)
 	}
@@ -96,10 +97,9 @@ func (s *Spool) find(k, v []byte) error {
 	if len(k) != 8 || json.Unmarshal(v, &m) != nil {
 		return nil // it is skipped, and deleted with its neighbours
 	}
-	now := s.now()
-	since := now
-	if at := time.UnixMilli(m.At); at.After(SaneTime) && at.Before(now) {
-		since = now.Add(at.Sub(now))
+	since, clock := s.now(), s.clock()
+	if at := time.UnixMilli(m.At); at.After(SaneTime) && at.Before(clock) {
+		since = since.Add(at.Sub(clock))
 	}
 	size := sizeOf(m)
 	m.Payload, m.Seq = nil, binary.BigEndian.Uint64(k)
@@ -341,8 +341,8 @@ func (s *Spool) Next(after uint64, count int, bytes int64) ([]wire.UpMessage, er
 				}
 				m.Seq = e.message.Seq
 			}
-			if now := s.now(); time.UnixMilli(m.At).Before(SaneTime) && now.After(SaneTime) { // the clock was not set then
-				m.At = now.Add(e.since.Sub(now)).UnixMilli()
+			if clock := s.clock(); time.UnixMilli(m.At).Before(SaneTime) && clock.After(SaneTime) { // it was not set then
+				m.At = clock.Add(e.since.Sub(s.now())).UnixMilli()
 			}
 			batch = append(batch, m)
 		}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -42,7 +43,7 @@ type Store struct {
 // Open opens a store. A file that cannot be read is put aside under a name that ends in ".broken"; aside tells so.
 func Open(path string) (s *Store, aside bool, err error) {
 	db, err := open(path)
-	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
+	if err != nil && damaged(err) {
 		if aside = os.Rename(path, path+".broken") == nil; aside {
 			db, err = open(path)
 		}
@@ -51,6 +52,18 @@ func Open(path string) (s *Store, aside bool, err error) {
 		return nil, aside, fmt.Errorf("kv: %w", err)
 	}
 	return &Store{db: db, path: path, now: time.Now}, aside, nil
+}
+
+// damaged tells whether it is the file that cannot be read, and not the machine that is short of something.
+func damaged(err error) bool {
+	for _, short := range []error{
+		bolterrors.ErrTimeout, syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EACCES, syscall.EPERM, syscall.EROFS,
+	} {
+		if errors.Is(err, short) {
+			return false
+		}
+	}
+	return true
 }
 
 func open(path string) (db *bolt.DB, err error) {
@@ -63,10 +76,17 @@ func open(path string) (db *bolt.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucket)
-		return err
+	missing := false
+	err = db.View(func(tx *bolt.Tx) error {
+		missing = tx.Bucket(bucket) == nil
+		return nil
 	})
+	if err == nil && missing { // a file that has it opens on a full disk too
+		err = db.Update(func(tx *bolt.Tx) error {
+			_, err := tx.CreateBucketIfNotExists(bucket)
+			return err
+		})
+	}
 	if err != nil {
 		db.Close()
 		return nil, err

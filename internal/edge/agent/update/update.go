@@ -50,7 +50,7 @@ type state struct {
 }
 
 // Open opens a folder, made when missing. self is the program that was installed by hand: another one than before makes everything
-// else in the folder void.
+// else in the folder void. What no state names goes: a power cut may have left it.
 func Open(dir, self string) (*Releases, error) {
 	r := &Releases{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -72,9 +72,28 @@ func Open(dir, self string) (*Releases, error) {
 	}
 	if r.state.Base != base {
 		r.state = state{Base: base}
-		return r, r.save()
+		if err := r.save(); err != nil {
+			return r, err
+		}
 	}
+	r.sweep()
 	return r, nil
+}
+
+// sweep removes what is neither the version that stays nor the one on trial. What cannot be removed is left for the next start.
+func (r *Releases) sweep() {
+	kept := map[string]bool{filepath.Base(r.file()): true}
+	for _, p := range []*program{r.state.Current, r.state.Trying} {
+		if p != nil {
+			kept[p.Digest] = true
+		}
+	}
+	found, _ := os.ReadDir(r.dir) // nothing is found where it cannot be read
+	for _, entry := range found {
+		if !kept[entry.Name()] {
+			_ = os.Remove(filepath.Join(r.dir, entry.Name()))
+		}
+	}
 }
 
 func (r *Releases) file() string { return filepath.Join(r.dir, "state.json") }
@@ -96,6 +115,18 @@ func (r *Releases) save() error {
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("update: %w", err), os.Remove(tmp.Name()))
+	}
+	return r.sync()
+}
+
+// sync has the names in the folder be on disk.
+func (r *Releases) sync() error {
+	d, err := os.Open(r.dir)
+	if err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("update: %w", err)
 	}
 	return nil
 }
@@ -168,6 +199,14 @@ func (r *Releases) Failed(digest string) bool {
 	return false
 }
 
+// Retry forgets which programs were given up, so that they may be tried once more.
+func (r *Releases) Retry() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Failed = nil
+	return r.save()
+}
+
 // Stays tells whether a program is the one that stays already.
 func (r *Releases) Stays(digest string) bool {
 	r.mu.Lock()
@@ -201,7 +240,10 @@ func (r *Releases) Install(ctx context.Context, digest, version, from string) er
 	if said := strings.TrimSpace(string(out)); said != version {
 		return fmt.Errorf("update: the program says that it is %.40q, not %q", said, version)
 	}
-	return os.Rename(target+".new", target)
+	if err := os.Rename(target+".new", target); err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	return r.sync() // before the state names it
 }
 
 func copyFile(to, from string) error {
