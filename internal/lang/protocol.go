@@ -17,7 +17,7 @@ import (
 //	u32  sequence number of the call; 0 outside a call
 //	meta, body
 //
-// A worker speaks first: FrameReady. The server then sends FrameLoad once, and the worker answers FrameLoaded or
+// A worker speaks first: FrameReady. The server sends FrameLoad once, which may lie there before that, and the worker answers FrameLoaded or
 // FrameFailed (meta: FailLoad or FailInit). After that the server sends FrameCall, one at a time, and the worker answers
 // each with FrameResult or FrameFailed under the same sequence number. Where Load.Concurrency is over 1 the server sends
 // further calls before answers have come, up to that number, and answers come in any order. End of file on the socket means: end. A worker

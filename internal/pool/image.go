@@ -39,11 +39,7 @@ func (p *Pool) comeUpFromImage(g *group) (*instance, error) {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB, in.image = g.key.memoryMB, &root
-	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
-		in.retire()
-		return nil, err
-	}
+	in.memoryMB, in.image, in.booting = g.key.memoryMB, &root, true
 	return in, nil
 }
 

@@ -48,6 +48,7 @@ type instance struct {
 	memoryMB int
 	initTime time.Duration
 	compiled bool            // what was compiled ahead is shown at lang.CompiledRoot
+	booting  bool            // it has not said yet that it is ready
 	image    *faas.ImageRoot // that it runs from; nil for one that runs a package
 	notice   string          // about the runtime; told with the first call
 	credit   credit
@@ -99,6 +100,9 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 		if err = p.giveNetwork(in, g); err == nil {
 			err = g.bearWith(in)
 		}
+		if err == nil {
+			err = in.tellLoad(g)
+		}
 		if err != nil {
 			in.retire()
 		}
@@ -122,8 +126,8 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 	return in, nil, nil
 }
 
-// comeUp gives a worker that is ready to become the group's function. A worker that waited holds a place of its own, so
-// the one reserved is given back.
+// comeUp gives a worker that can be told to become the group's function: one that waits, or one that is still booting. A worker that
+// waited holds a place of its own, so the one reserved is given back.
 func (p *Pool) comeUp(g *group) (*instance, error) {
 	if g.function.Code.Kind == faas.KindImage {
 		return p.comeUpFromImage(g)
@@ -156,11 +160,7 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 		p.unreserve()
 		return nil, err
 	}
-	in.memoryMB, in.compiled = g.key.memoryMB, len(compiled) > 0
-	if err := in.awaitReady(p.cfg.StartTimeout); err != nil {
-		in.retire()
-		return nil, err
-	}
+	in.memoryMB, in.compiled, in.booting = g.key.memoryMB, len(compiled) > 0, true
 	return in, nil
 }
 
@@ -235,20 +235,14 @@ func (in *instance) awaitReady(timeout time.Duration) error {
 	return fmt.Errorf("the worker did not come up (%v); exit %+v; it said %v", err, in.box.Exit(), lines)
 }
 
-// load has the worker become the function. The failure to do so is a result; an error is a fault of the platform.
-func (in *instance) load(g *group) (*faas.Result, error) {
+// tellLoad tells the worker what to become, and waits until it has come up. A worker that still boots is told at once: what it is sent
+// lies there when it is ready, which saves two processes a wait for each other.
+func (in *instance) tellLoad(g *group) error {
 	variables, err := g.pool.cfg.Variables.Variables(g.function)
 	if err != nil {
-		return nil, fmt.Errorf("read user data: %w", err)
+		return fmt.Errorf("read user data: %w", err)
 	}
-	f, begun := g.function, time.Now()
-	budget := f.Spec.InitTimeout
-	if f.Spec.InitHandler == "" {
-		budget = f.Spec.LoadLimit()
-	}
-	_ = in.conn.SetDeadline(begun.Add(budget))
-	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
-	defer burst.Stop()
+	f := g.function
 	load := loadOf(f, g.pool.cfg.Region, g.key.memoryMB, in.box.Path(lang.CodeRoot), variables)
 	if load.Concurrency = g.slots; g.slots == 1 {
 		load.Concurrency = 0
@@ -265,11 +259,26 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 	}
 	in.notice = g.notice()
 	load.Credentials, load.AuthInHeader = in.firstCredentials(f), f.Spec.AuthInHeader
-	_, err = in.conn.Write(lang.AppendLoad(nil, load))
-	var frame lang.Frame
-	if err == nil {
-		frame, err = lang.ReadFrame(in.reader, nil, maxFrame)
+	_ = in.conn.SetDeadline(time.Now().Add(g.pool.cfg.StartTimeout))
+	_, _ = in.conn.Write(lang.AppendLoad(nil, load)) // whoever reads next finds out why it failed
+	if !in.booting {
+		return nil
 	}
+	in.booting = false
+	return in.awaitReady(g.pool.cfg.StartTimeout)
+}
+
+// load waits until the worker has become the function that it was told of. The failure to do so is a result; an error is a fault of the platform.
+func (in *instance) load(g *group) (*faas.Result, error) {
+	f, begun := g.function, time.Now()
+	budget := f.Spec.InitTimeout
+	if f.Spec.InitHandler == "" {
+		budget = f.Spec.LoadLimit()
+	}
+	_ = in.conn.SetDeadline(begun.Add(budget))
+	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
+	defer burst.Stop()
+	frame, err := lang.ReadFrame(in.reader, nil, maxFrame)
 	in.initTime = time.Since(begun)
 	res := &faas.Result{Init: in.initTime, MemoryMB: g.key.memoryMB}
 	switch {

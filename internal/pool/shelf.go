@@ -34,6 +34,7 @@ type shelf struct {
 	coming bool        // one is being brought up
 	want   int         // how many to keep
 	lowest int         // the fewest that have waited since the last look
+	looked time.Time   // when that was
 	used   time.Time
 	closed bool
 }
@@ -144,7 +145,7 @@ func (s *shelf) clear(closing bool, now time.Time) {
 	defer s.mu.Unlock()
 	s.closed = s.closed || closing
 	if !closing && now.Sub(s.used) < shelfRest {
-		s.shrink()
+		s.shrink(now)
 		return
 	}
 	s.templates.rest(closing)
@@ -156,7 +157,11 @@ func (s *shelf) clear(closing bool, now time.Time) {
 
 // shrink gives up half of the copies that were not needed since the last look: what a burst has raised comes down again.
 // s.mu is held.
-func (s *shelf) shrink() {
+func (s *shelf) shrink(now time.Time) {
+	if now.Sub(s.looked) < s.pool.cfg.IdleTimeout/4 { // the pool looks more often, for instances to freeze
+		return
+	}
+	s.looked = now
 	if s.templates != nil {
 		for range min(s.lowest/2, len(s.ready)) {
 			s.ready[0].retire()

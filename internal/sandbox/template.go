@@ -64,6 +64,7 @@ type TemplateRequest struct {
 	UserMapLen  uint64
 	GroupMap    uint64
 	GroupMapLen uint64
+	Patient     uint64 // 1 for a copy that is made ahead: it may take its time to get ready
 }
 
 // TemplateAnswer answers a request.

@@ -133,6 +133,43 @@ def handler(event, context):
 			},
 		},
 		{
+			Name: "what modules do at a fork", Sources: sources{"python": {"index.py": `
+import json, logging, os, random, threading
+
+def handler(event, context):
+    if not hasattr(os, "register_at_fork"):  # Python 3.6
+        return [True] * 4
+    knows = known()
+    log, state = logging.StreamHandler(), random.getstate()
+    held, enough = threading.Event(), threading.Event()
+    def hold():
+        with log.lock:
+            held.set()
+            enough.wait()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        told = [random.getstate() != state, log.lock.acquire(blocking=False), threading.active_count() == 1]
+        os.write(w, json.dumps(told).encode())
+        os._exit(0)
+    enough.set()
+    holder.join()
+    os.waitpid(pid, 0)
+    return [knows] + json.loads(os.read(r, 1000).decode())
+
+def known():
+    main = threading.main_thread()
+    return threading.current_thread() is main and getattr(main, "native_id", 0) == (hasattr(main, "native_id") and threading.get_native_id())
+`}},
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				result(t, w.Call(`0`), `[true, true, true, true]`)
+			},
+		},
+		{
 			Name: "sys.exit", Sources: source("import sys\ndef handler(event, context):\n    sys.exit(event)\n", ""),
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

@@ -17,7 +17,7 @@ CLONE3 = 435  # the same on every architecture
 GET_TID_ADDRESS = 40  # prctl
 GET_ROBUST_LIST = {"x86_64": 274, "aarch64": 100}
 HELLO = struct.Struct("=6Q")
-HEAD = struct.Struct("=9Q")
+HEAD = struct.Struct("=10Q")
 ANSWER = struct.Struct("=ii")
 FAILURE = struct.Struct("=II")
 ARENA = 32 << 10
@@ -33,17 +33,42 @@ COMMON = (
 )
 
 
+HOOKS = []  # what os.register_at_fork was asked for while the common modules were imported
+
+
 def imports():
     """Imports what is common."""
+    register = os.register_at_fork
+    os.register_at_fork = lambda **hooks: HOOKS.append(hooks)
     for name in COMMON:
         try:
             importlib.import_module(name)
         except ImportError:
             pass  # this interpreter was built without it
+    os.register_at_fork = register
+
+
+def wake():
+    """Calls, in a copy, the hooks of a fork that have something to do there, and registers all for forks of the function's own.
+
+    Those of threading and logging make locks anew that another thread may have held. A template has one thread, which held
+    none of them, and to write so many objects costs a tenth of all pages that a copy has to make its own.
+    """
+    for hooks in HOOKS:
+        os.register_at_fork(**hooks)
+        hook = hooks.get("after_in_child")
+        if hook is not None and hook.__module__ not in ("threading", "logging"):
+            hook()
+    main = sys.modules["threading"].main_thread()
+    if hasattr(main, "_set_native_id"):  # Python 3.8 or newer; it would be the template's, as after any fork
+        main._set_native_id()
 
 
 def wait():
-    """Serves requests until the stream ends, which ends the process. Returns in each copy, ready to be a worker."""
+    """Serves requests until the stream ends, which ends the process.
+
+    Returns in each copy, ready to be a worker, and tells whether the copy is made ahead: nobody waits for it then.
+    """
     # Found ahead: a copy that has to look them up pays for it each time.
     before, in_child, in_parent = [getattr(ctypes.pythonapi, "PyOS_" + name) for name in ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")]
     before()
@@ -65,7 +90,7 @@ def wait():
         if fds != list(range(first, first + len(fds))):
             os._exit(1)  # something else was opened here, and numbers in the request would be wrong
         held, let_go = os.pipe()
-        _, clone, clone_size, at, count, users, users_len, groups, groups_len = HEAD.unpack_from(arena)
+        _, clone, clone_size, at, count, users, users_len, groups, groups_len, patient = HEAD.unpack_from(arena)
         before()
         pid = call(CLONE3, address + clone, clone_size, 0, 0, 0, 0)
         if pid == 0:
@@ -76,7 +101,8 @@ def wait():
                     os.write(first, FAILURE.pack((i - at) // 8, ctypes.get_errno()))
                     os._exit(125)
             control.detach()  # its number is the worker's socket now
-            return
+            wake()
+            return patient != 0
         in_parent()
         error = ctypes.get_errno() if pid < 0 else 0
         if pid > 0:

@@ -18,7 +18,6 @@ DEADLINE = struct.Struct(">Q")
 PEAK = struct.Struct(">I")
 READY, LOAD, LOADED, CALL, RESULT, FAILED, BEAT, BEATEN, STOP, STOPPED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 FAIL_LOAD, FAIL_INIT, FAIL_EXCEPTION, FAIL_LAST, FAIL_RESULT, FAIL_TOO_LARGE = b"l", b"i", b"x", b"e", b"r", b"t"
-PATIENCE = 4  # ms after which a copy takes it that it was made ahead
 CHUNK = 64 << 10  # one read takes a whole small frame
 
 HERE = (lambda: 0).__code__.co_filename  # as frames of this file name it
@@ -163,23 +162,22 @@ class Peak(object):
     """The highest resident memory of this process, in KiB."""
 
     def __init__(self):
+        self._status = None
+        self._inherited = 0
+        if HOOKED:
+            return  # the kernel counts a copy's from the fork on
         # The kernel hands on the figure of getrusage from the program that started this one. It tells nothing before
         # this process has outgrown it, and until then the slower /proc is asked.
-        self._status = None
         inherited = self.usage()
         try:
             self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
             self._inherited = inherited if inherited > self.status() + 1024 else 0
         except (OSError, ValueError, IndexError):
-            self._inherited = 0  # no /proc here
+            pass  # no /proc here
 
     @staticmethod
     def usage():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def close(self):
-        if self._status is not None:
-            os.close(self._status)
 
     def status(self):
         return int(os.pread(self._status, 4096, 0).split(b"VmHWM:", 1)[1].split(None, 1)[0])
@@ -323,6 +321,8 @@ def find(root, handler):
     taken = known is not None and getattr(known, "__file__", None) != file
     if (taken or module_name in sys.builtin_module_names) and os.path.isfile(file):
         module = load_file("_function_" + module_name.replace(".", "_"), file)  # named like a module of the system
+    elif known is None and [e for e in os.listdir(root) if e.partition(".")[0] == module_name] == [module_name + ".py"]:
+        module = load_file(module_name, file)  # what import_module would find, in half the time
     else:
         module = importlib.import_module(module_name)
     function = getattr(module, name, None)
@@ -479,17 +479,15 @@ def hide(fd):
         break
     os.set_inheritable(fd, False)
     os.set_blocking(fd, True)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: os.close(fd))
     return fd
 
 
 def main(output):
     fd = hide(3)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: os.close(fd))
     peak = Peak()
     send(fd, READY, 0, b"", b"")
-    if HOOKED:
-        rehearse_while_waiting(fd, output)
     kind, _, _, body = receive(fd)
     if kind != LOAD:
         leave(1)
@@ -526,17 +524,10 @@ def wait_to_be_copied(output):
     logs.LoggingHook(log).attach(importlib.import_module("logging"))
     HOOKED = True
     rehearse(output)
-    template.wait()
+    ahead = template.wait()
     PID = os.getpid()
-
-
-def rehearse_while_waiting(fd, output):
-    """Makes the pages that a first call writes to this copy's own, where no function comes to it at once."""
-    import select
-    waiting = select.poll()
-    waiting.register(fd, select.POLLIN)
-    if not waiting.poll(PATIENCE):
-        rehearse(output)
+    if ahead:
+        rehearse(output)  # makes the pages that a first call writes to this copy's own before there is one
 
 
 def rehearse(output):
@@ -546,6 +537,7 @@ def rehearse(output):
     before the copy, which otherwise makes it again each time, in memory of its own.
     """
     before = set(sys.modules)
+    os.close(hide(os.dup(0)))
     load = collections.defaultdict(str, code_root=FOLDER, handler="rehearsal.handler", env={"RUNTIME_CODE_ROOT": FOLDER})
     handlers, trouble = start(load, output)
     if trouble is not None:
@@ -556,7 +548,6 @@ def rehearse(output):
     for _ in range(8):  # instructions are specialised after some uses
         text = encode(handlers[CALL](decode('{"a": [1, 2.5, "text", null, true]}'), new_context(DEADLINE.pack(1) + b"id\0{}")))
         HEAD.unpack_from(HEAD.pack(2, CALL, 0, 0, 1) + PEAK.pack(peak()) + text.encode("utf-8"))
-    peak.close()
     output.flush()
     os.chdir("/")
     sys.path.remove(FOLDER)

@@ -115,8 +115,11 @@ func (in *instance) Attach(m sandbox.Mount, memoryBytes, tmpBytes int64) error {
 func (in *instance) closePidfd() {
 	in.pidfdLock.Lock()
 	defer in.pidfdLock.Unlock()
-	if in.pidfd >= 0 {
+	switch {
+	case in.pidfile != nil:
+		in.pidfile.Close()
+	case in.pidfd >= 0:
 		unix.Close(in.pidfd)
-		in.pidfd = -1
 	}
+	in.pidfd = -1
 }

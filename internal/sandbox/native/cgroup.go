@@ -336,14 +336,15 @@ func (gr *group) createV2(memory int64, processes int) error {
 func (gr *group) joinFiles() ([]*os.File, error) {
 	var files []*os.File
 	for _, dir := range gr.parent.v1 {
-		f, err := os.OpenFile(filepath.Join(dir, gr.name, "tasks"), os.O_WRONLY, 0)
+		path := filepath.Join(dir, gr.name, "tasks")
+		fd, err := openFile(path)
 		if err != nil {
 			for _, f := range files {
 				f.Close()
 			}
 			return nil, fmt.Errorf("open group: %w", err)
 		}
-		files = append(files, f)
+		files = append(files, os.NewFile(uintptr(fd), path))
 	}
 	return files, nil
 }
@@ -562,13 +563,35 @@ func awaitEnd(pid int) {
 	}
 }
 
+// openFile opens a file of a group for writing. The poller is not told of it, as it would be by os.Open: the kernel's pseudo files claim
+// that they can be waited for, and a start writes a dozen.
+func openFile(path string) (fd int, err error) {
+	for {
+		fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return fd, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
 func writeFile(path, value string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	fd, err := openFile(path)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
+	defer unix.Close(fd)
+	for {
+		_, err := unix.Write(fd, []byte(value))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return &os.PathError{Op: "write", Path: path, Err: err}
+		}
+	}
 }
 
 func ignoreMissing(err error) error {

@@ -3,11 +3,14 @@
 package native
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/sandbox/native/initspec"
@@ -28,6 +31,7 @@ type instance struct {
 
 	pidfdLock sync.Mutex
 	pidfd     int          // -1 once the process has been waited for
+	pidfile   *os.File     // the same, for the poller; nil where that does not take it
 	device    *os.File     // of a network, that nobody has taken yet; guarded by pidfdLock
 	overfull  atomic.Bool  // the memory watch ended it
 	peak      atomic.Int64 // bytes, by the memory watch
@@ -78,6 +82,7 @@ func (in *instance) Kill() {
 
 // wait reaps the sandbox. When the first process has been reaped, every other of its namespace is gone.
 func (in *instance) wait() {
+	in.awaitEnd()
 	state, err := in.process.Wait()
 	if err != nil {
 		in.exit = sandbox.Exit{Code: -1, Signal: err.Error()}
@@ -95,4 +100,22 @@ func (in *instance) wait() {
 	in.dropDevice()
 	in.driver.forget(in)
 	close(in.done)
+}
+
+// awaitEnd returns when the first process has ended. To wait in the kernel instead would take a thread for each sandbox; where it
+// cannot be done otherwise, this returns at once.
+func (in *instance) awaitEnd() {
+	if in.pidfd < 0 || unix.SetNonblock(in.pidfd, true) != nil {
+		return
+	}
+	in.pidfdLock.Lock()
+	in.pidfile = os.NewFile(uintptr(in.pidfd), "process") // known to the poller, since it does not block
+	in.pidfdLock.Unlock()
+	if raw, err := in.pidfile.SyscallConn(); err == nil {
+		_ = raw.Read(func(fd uintptr) (ended bool) {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+		})
+	}
+	_ = unix.SetNonblock(in.pidfd, false) // what Go knows of the process is the same open file
 }

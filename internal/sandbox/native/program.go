@@ -123,6 +123,9 @@ func (d *Driver) copyProgram(hello sandbox.TemplateHello, slot int, spec sandbox
 	}
 	r.head.UserMap, r.head.UserMapLen = r.put(users), uint64(len(users))
 	r.head.GroupMap, r.head.GroupMapLen = r.head.UserMap, r.head.UserMapLen
+	if spec.Patient {
+		r.head.Patient = 1
+	}
 
 	d.joinNamespaces(r, hello, plan)
 	d.becomeUser(r)
