@@ -101,8 +101,8 @@ func (q *queued) accept(ctx context.Context, b *bench, s *server, to target, flo
 		return err
 	}
 	q.bare[clients], q.keep[clients], q.api[clients] = append(q.bare[clients], bare), append(q.keep[clients], keep), append(q.api[clients], api)
-	fmt.Fprintf(b.log, "queue, c=%-2d  accepts %7.0f/s, p99 %.3f ms; floor %7.0f/s bare, %7.0f/s behind net/http%s\n",
-		clients, api.PerSecond, api.P99, bare, keep.PerSecond, faults(api.Wrong, api.Errors, api.First))
+	fmt.Fprintf(b.log, "queue, c=%-2d  accepts %7.0f/s, p99 %.3f ms, %.0f us of processor time each; floor %7.0f/s bare, %7.0f/s and %.0f us behind net/http%s\n",
+		clients, api.PerSecond, api.P99, api.CPU, bare, keep.PerSecond, keep.CPU, faults(api.Wrong, api.Errors, api.First))
 	return nil
 }
 

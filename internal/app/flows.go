@@ -13,7 +13,7 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 	"github.com/hanshu-faas/hanshu/internal/queue"
 	"github.com/hanshu-faas/hanshu/internal/store"
-	"github.com/hanshu-faas/hanshu/internal/trigger"
+	"github.com/hanshu-faas/hanshu/internal/trigger/all"
 	"github.com/hanshu-faas/hanshu/internal/workflow"
 )
 
@@ -22,7 +22,7 @@ var (
 	_ control.FlowStore       = (*store.DB)(nil)
 	_ functiongraph.FlowRuns  = (*workflow.Engine)(nil)
 	_ functiongraph.FlowLists = (*store.DB)(nil)
-	_ trigger.Sink            = (*flowSink)(nil)
+	_ all.Sink                = (*flowSink)(nil)
 )
 
 // newFlows makes the engine of workflows.

@@ -28,7 +28,7 @@ const (
 	segmentMagic  = "hanshus1"
 	segmentFoot   = 24
 	headsPerBlock = 64
-	bodyBlock     = 64 << 10
+	bodyBlock     = 32 << 10
 	idSize        = 12
 )
 

@@ -49,7 +49,9 @@ func openSQLite(path string) (*DB, error) {
 		file := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
 		return file.String() + "?_busy_timeout=5000&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_dqs=0" + options
 	}
-	write, err := sql.Open("sqlite", dsn("&_txlock=immediate"))
+	// What was written is moved into the file after 16 MiB and not after 4: that stops writers for two syncs each time, and pages of
+	// indexes are written again and again, of which the file gets only the last.
+	write, err := sql.Open("sqlite", dsn("&_txlock=immediate&_pragma=wal_autocheckpoint(4000)"))
 	if err != nil {
 		return nil, err
 	}

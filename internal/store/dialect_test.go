@@ -17,7 +17,7 @@ func TestSQLiteIsDurable(t *testing.T) {
 	db, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "a.db")})
 	require.NoError(t, err)
 	defer db.Close()
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000"} {
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "wal_autocheckpoint": "4000"} {
 		var got string
 		require.NoError(t, db.write.QueryRow("pragma "+pragma).Scan(&got))
 		require.Equal(t, want, got, pragma)

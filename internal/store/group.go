@@ -27,6 +27,7 @@ type group struct {
 	last  int64             // the highest seq given; touched by the leader alone
 	// prepared holds statements by their text, where the driver does not do so by itself; touched by the leader alone.
 	prepared map[string]*sql.Stmt
+	inserts  map[int]string // statements that insert so many jobs; touched by the leader alone
 
 	mu      sync.Mutex
 	pending []*member
@@ -51,7 +52,7 @@ type member struct {
 }
 
 func newGroup(db *DB) *group {
-	g := &group{db: db, node: "here", lanes: map[laneKey]int64{}, prepared: map[string]*sql.Stmt{}}
+	g := &group{db: db, node: "here", lanes: map[laneKey]int64{}, prepared: map[string]*sql.Stmt{}, inserts: map[int]string{}}
 	if db.dialect.shared {
 		g.node, g.prepared = uuid.NewString(), nil // the driver keeps its statements
 	}
@@ -73,10 +74,7 @@ func (g *group) join(ctx context.Context, m *member) error {
 		return m.err
 	}
 	batch := g.take()
-	// Not the leader's own context: the others' work does not end with its caller.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupTime)
-	g.commit(bounded, batch)
-	cancel()
+	g.lead(ctx, batch)
 	g.mu.Lock()
 	if len(g.pending) > 0 {
 		g.pending[0].call <- true
@@ -90,6 +88,18 @@ func (g *group) join(ctx context.Context, m *member) error {
 		}
 	}
 	return m.err
+}
+
+// lead commits a batch. Not with the leader's own context: the others' work does not end with its caller. A file needs no bound, and
+// each statement is cheaper without one.
+func (g *group) lead(ctx context.Context, batch []*member) {
+	ctx = context.WithoutCancel(ctx)
+	if g.db.dialect.shared {
+		bounded, cancel := context.WithTimeout(ctx, groupTime)
+		defer cancel()
+		ctx = bounded
+	}
+	g.commit(ctx, batch)
 }
 
 // take gives the members of the next transaction, the leader first.

@@ -135,7 +135,7 @@ func jobsByID(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionKey,
 		if !storable(id) {
 			continue
 		}
-		j, err := jobByID(ctx, tx, id)
+		j, err := jobByID(ctx, tx, id, "")
 		key, ours := lanes[j.Lane]
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
@@ -153,9 +153,9 @@ func jobsByID(ctx context.Context, tx *sql.Tx, lanes map[int64]faas.FunctionKey,
 	return found[:min(f.Limit, len(found))], nil
 }
 
-// jobByID gives sql.ErrNoRows for a job that does not exist.
-func jobByID(ctx context.Context, q queries, id string) (j faas.JobStatus, err error) {
-	rows, err := q.QueryContext(ctx, `select `+jobColumns+` from jobs where id = $1`, id)
+// jobByID gives sql.ErrNoRows for a job that does not exist. lock, which may be "", is added to the statement.
+func jobByID(ctx context.Context, q queries, id, lock string) (j faas.JobStatus, err error) {
+	rows, err := q.QueryContext(ctx, `select `+jobColumns+` from jobs where id = $1 `+lock, id)
 	if err != nil {
 		return j, err
 	}
@@ -195,7 +195,7 @@ func (db *DB) CancelJob(ctx context.Context, f faas.FunctionKey, id string, mode
 		if err != nil {
 			return err
 		}
-		root, err := jobByID(ctx, tx, id)
+		root, err := jobByID(ctx, tx, id, "")
 		if _, ours := lanes[root.Lane]; errors.Is(err, sql.ErrNoRows) || err == nil && !ours {
 			return faas.NotFound("job", id)
 		} else if err != nil {
@@ -285,7 +285,7 @@ func (db *DB) RedriveJob(ctx context.Context, f faas.FunctionKey, id string) (pl
 		if err != nil {
 			return err
 		}
-		j, err := jobByID(ctx, tx, id)
+		j, err := jobByID(ctx, tx, id, db.dialect.lock) // its state goes into the books, so it must not change meanwhile
 		if _, ours := lanes[j.Lane]; errors.Is(err, sql.ErrNoRows) || err == nil && !ours {
 			return faas.NotFound("job", id)
 		} else if err != nil {
@@ -325,7 +325,7 @@ func (db *DB) ForgetJobs(ctx context.Context, before time.Time, maxBytes int64, 
 		until = 1<<63 - 1
 	}
 	err = db.change(ctx, "forget jobs", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `select seq, bytes from jobs where state > 1 and ended_us < $1 order by ended_us, seq limit $2`, until, most)
+		rows, err := tx.QueryContext(ctx, `select seq, bytes from jobs where state > 1 and ended_us < $1 order by ended_us, seq limit $2 `+db.dialect.skip, until, most)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -114,6 +116,10 @@ func (w *writer) insert(ctx context.Context, batch []*member) error {
 			}
 		}
 	}
+	if w.group.db.dialect.shared {
+		// In one order on every node, so that two that hand over the same occurrences of timers wait for each other at most once.
+		slices.SortFunc(all, func(a, b *newJob) int { return cmp.Compare(a.job.ID, b.job.ID) })
+	}
 	return inChunks(len(all), func(from, to int) error { return w.insertChunk(ctx, all[from:to]) })
 }
 
@@ -168,9 +174,21 @@ func (w *writer) lane(ctx context.Context, key laneKey) (int64, error) {
 	}
 }
 
+const columnsOfNew = 16
+
+// insertOf is the statement that inserts n jobs.
+func (g *group) insertOf(n int) string {
+	text := g.inserts[n]
+	if text == "" {
+		text = `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb, parent, dedup, target, bytes, event,
+			origin) values ` + rowsOf(n, 0, make([]string, columnsOfNew), g.db.dialect.mark) + ` on conflict do nothing returning seq`
+		g.inserts[n] = text
+	}
+	return text
+}
+
 func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
-	types := make([]string, 16) // those of the columns
-	args := make([]any, 0, len(chunk)*len(types))
+	args := make([]any, 0, len(chunk)*columnsOfNew)
 	bySeq := make(map[int64]*newJob, len(chunk))
 	for _, n := range chunk {
 		j := n.job
@@ -182,8 +200,7 @@ func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
 			j.MemoryMB, j.Parent, dedup, n.target, rowBytes+len(j.Event)+len(j.Origin), j.Event, j.Origin)
 		bySeq[n.seq] = n
 	}
-	rows, err := w.query(ctx, `insert into jobs (seq, id, lane, state, due_us, since_us, version, alias, source, memory_mb,
-		parent, dedup, target, bytes, event, origin) values `+rowsOf(len(chunk), 0, types, w.group.db.dialect.mark)+` on conflict do nothing returning seq`, args...)
+	rows, err := w.query(ctx, w.group.insertOf(len(chunk)), args...)
 	if err != nil {
 		return err
 	}
@@ -206,26 +223,52 @@ func (w *writer) insertChunk(ctx context.Context, chunk []*newJob) error {
 // insertAgain sees to jobs that were not inserted: those that are there already stay as they are; one whose seq another
 // node has taken gets another.
 func (w *writer) insertAgain(ctx context.Context, chunk []*newJob) error {
-	for _, n := range chunk {
-		if n.inserted {
-			continue
-		}
-		var there bool
-		err := w.tx.QueryRowContext(ctx, `select exists (select 1 from jobs where id = $1)
-			or exists (select 1 from jobs where lane = $2 and dedup = $3)`, n.job.ID, n.lane, n.job.Dedup).Scan(&there)
+	missing := slices.DeleteFunc(slices.Clone(chunk), func(n *newJob) bool { return n.inserted })
+	return inChunks(len(missing), func(from, to int) error {
+		there, err := w.known(ctx, missing[from:to])
 		if err != nil {
 			return err
 		}
-		if there {
-			continue
+		for _, n := range missing[from:to] {
+			if there[n.job.ID] {
+				continue
+			}
+			if err := w.insertSingly(ctx, n); err != nil {
+				return err
+			}
 		}
-		w.last++
-		n.seq = w.last
-		if err := w.insertChunk(ctx, []*newJob{n}); err != nil {
-			return err
-		}
+		return nil
+	})
+}
+
+// known tells which jobs are there by their ids. Servers that see the same occurrences of timers hand over many such.
+func (w *writer) known(ctx context.Context, chunk []*newJob) (map[string]bool, error) {
+	args, there := make([]any, len(chunk)), make(map[string]bool, len(chunk))
+	for i, n := range chunk {
+		args[i] = n.job.ID
 	}
-	return nil
+	rows, err := w.query(ctx, `select id from jobs where id in `+rowsOf(1, 0, make([]string, len(chunk)), w.group.db.dialect.mark), args...)
+	if err != nil {
+		return nil, err
+	}
+	return there, each(rows, func() error {
+		var id string
+		err := rows.Scan(&id)
+		there[id] = true
+		return err
+	})
+}
+
+// insertSingly inserts a job whose id is not there, unless its Dedup is.
+func (w *writer) insertSingly(ctx context.Context, n *newJob) error {
+	var there bool
+	err := w.tx.QueryRowContext(ctx, `select exists (select 1 from jobs where lane = $1 and dedup = $2)`, n.lane, n.job.Dedup).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	w.last++
+	n.seq = w.last
+	return w.insertChunk(ctx, []*newJob{n})
 }
 
 // each reads all rows and closes them.

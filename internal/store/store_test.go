@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"database/sql"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,11 +53,44 @@ func postgresURL(t *testing.T) string {
 	return base + joint + "search_path=" + schema
 }
 
-func TestSQLite(t *testing.T) { storetest.Run(t, sqliteURL) }
+func TestSQLite(t *testing.T) {
+	url := sqliteURL(t)
+	require.NoError(t, storetest.Open(t, url).Close())
+	made, err := os.ReadFile(strings.TrimPrefix(url, "sqlite:"))
+	require.NoError(t, err)
+	storetest.Run(t, func(t *testing.T) string {
+		url := sqliteURL(t)
+		require.NoError(t, os.WriteFile(strings.TrimPrefix(url, "sqlite:"), made, 0o600))
+		return url
+	}, sqliteURL)
+}
 
 func TestPostgres(t *testing.T) {
-	need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
-	storetest.Run(t, postgresURL)
+	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
+	template, made := postgresDatabase(t, base, "template0")
+	require.NoError(t, storetest.Open(t, made).Close())
+	storetest.Run(t, func(t *testing.T) string {
+		_, url := postgresDatabase(t, base, template)
+		return url
+	}, postgresURL)
+}
+
+// postgresDatabase makes a database of the test's own after another.
+func postgresDatabase(t *testing.T, base, template string) (name, at string) {
+	admin, err := sql.Open("pgx", base)
+	require.NoError(t, err)
+	name = "t" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	_, err = admin.Exec("create database " + name + " template " + template)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := admin.Exec("drop database " + name + " with (force)")
+		require.NoError(t, err)
+		require.NoError(t, admin.Close())
+	})
+	parsed, err := url.Parse(base)
+	require.NoError(t, err)
+	parsed.Path = "/" + name
+	return name, parsed.String()
 }
 
 func TestOpenRefuses(t *testing.T) {

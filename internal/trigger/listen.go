@@ -126,7 +126,7 @@ func (l *Listeners) keep(ctx context.Context, t *faas.Trigger, source Source) {
 		if ctx.Err() != nil {
 			return
 		}
-		log.Warn("a trigger has lost its broker; trying again", "in", pause, "err", err)
+		log.Warn("a trigger has lost its broker; trying again", "in", pause, "err", plainly(err))
 		if !sleep(ctx, pause) {
 			return
 		}

@@ -16,11 +16,14 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/store"
 )
 
-// Fresh gives the URL of an empty database that is the test's own and goes with it.
+// Fresh gives the URL of a database that is the test's own and goes with it.
 type Fresh func(t *testing.T) string
 
-// Run holds databases of one kind to all promises.
-func Run(t *testing.T, fresh Fresh) {
+// Run holds databases of one kind to all promises. Those that ready gives have the schema, as making it takes longer than most of what
+// is tested here, and nothing in it; those that empty gives do not.
+func Run(t *testing.T, ready, empty Fresh) {
+	t.Run("several servers open an empty database", func(t *testing.T) { testOpenTogether(t, empty(t)) })
+	t.Run("reopening finds everything", func(t *testing.T) { testReopen(t, empty(t)) })
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, url string)
@@ -52,11 +55,11 @@ func Run(t *testing.T, fresh Fresh) {
 		{"access keys", testKeys},
 		{"agencies", testAgencies},
 		{"audit log", testAudit},
-		{"reopening finds everything", testReopen},
-		{"several servers open an empty database", testOpenTogether},
 		{"cancelled context", testCancelled},
 		{"jobs: life", testJobLife},
 		{"jobs: accepted once", testJobDedup},
+		{"jobs: many accepted once, by several servers", testJobBatches},
+		{"jobs: begun anew while they end", testJobRedriveRace},
 		{"jobs: times and heads", testJobTimes},
 		{"jobs: cancel", testJobCancel},
 		{"jobs: redrive", testJobRedrive},
@@ -89,7 +92,10 @@ func Run(t *testing.T, fresh Fresh) {
 		{"desired state of gateways", testDesired},
 		{"commands and messages of gateways", testGatewayCommands},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, ready(t))
+		})
 	}
 }
 

@@ -18,9 +18,15 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/trigger/timer"
 )
 
+// Sink is what the kinds hand events to, one by one or many at a time.
+type Sink interface {
+	trigger.Sink
+	timer.Sink
+}
+
 // Config is what the kinds need. All of it is required.
 type Config struct {
-	Sink    trigger.Sink
+	Sink    Sink
 	Marks   timer.Marks
 	Region  string
 	Gateway *url.URL       // where clients find the data plane

@@ -37,6 +37,7 @@ var fields = []trigger.Field{
 	{Name: "kafka_user", Max: 255},
 	{Name: "kafka_password", Max: 255, Secret: true},
 	{Name: "kafka_ssl_enable", Type: trigger.Bool},
+	trigger.CAField(), // hanshu's own
 	{Name: "instance_id", Max: 64, Kept: "it stands in the event; brokers are found by kafka_connect_address"},
 	{Name: "consumer_group_id", Max: 255},
 	{Name: "sharditerator_type", OneOf: []string{"TRIM_HORIZON", "LATEST"}},
@@ -48,6 +49,7 @@ type data struct {
 	Batch    int      `json:"batch_size"`
 	User     string   `json:"kafka_user"`
 	TLS      bool     `json:"kafka_ssl_enable"`
+	CA       string   `json:"ca_certificate"`
 	Instance string   `json:"instance_id"`
 	Group    string   `json:"consumer_group_id"`
 	Start    string   `json:"sharditerator_type"`
@@ -88,7 +90,7 @@ func (k *Kind) Check(t *faas.Trigger, set map[string]any, secrets map[string]str
 	if (d.User == "") != (checked.Secrets["kafka_password"] == "") {
 		return checked, trigger.Bad(t.Kind, "event_data.kafka_user goes together with kafka_password")
 	}
-	return checked, nil
+	return checked, trigger.CheckCA(t.Kind, d.CA, d.TLS)
 }
 
 // Put is of trigger.Kind.
@@ -127,8 +129,13 @@ func (s *source) options() []kgo.Opt {
 		kgo.FetchMaxWait(time.Second), kgo.MaxBufferedRecords(4 * 1000), kgo.FetchMaxBytes(8 << 20),
 	}
 	if s.data.TLS {
-		secure := &tls.Dialer{NetDialer: dialer}
-		options = append(options, kgo.Dialer(secure.DialContext))
+		options = append(options, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return (&tls.Dialer{NetDialer: dialer, Config: trigger.TLS(host, s.data.CA)}).DialContext(ctx, network, address)
+		}))
 	} else {
 		options = append(options, kgo.Dialer(dialer.DialContext))
 	}

@@ -35,6 +35,7 @@ var fields = []trigger.Field{
 	{Name: "client_id", Max: 128},
 	{Name: "user", Max: 255},
 	{Name: "password", Max: 4096, Secret: true},
+	trigger.CAField(),
 }
 
 type data struct {
@@ -43,6 +44,7 @@ type data struct {
 	QoS      byte   `json:"qos"`
 	ClientID string `json:"client_id"`
 	User     string `json:"user"`
+	CA       string `json:"ca_certificate"`
 	password string
 }
 
@@ -81,7 +83,7 @@ func (k *Kind) Check(t *faas.Trigger, set map[string]any, secrets map[string]str
 	if !isFilter(d.Topic) {
 		return checked, trigger.Bad(t.Kind, "event_data.topic %.80q is no topic filter: + stands for one level, # at the end for all below", d.Topic)
 	}
-	return checked, nil
+	return checked, trigger.CheckCA(t.Kind, d.CA, u.Scheme == "mqtts")
 }
 
 // isFilter holds a topic filter to MQTT 3.1.1, section 4.7.
@@ -163,7 +165,7 @@ func (s *source) client(ctx context.Context, messages chan<- paho.Message, lost 
 	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
 		address := net.JoinHostPort(u.Hostname(), port)
 		if u.Scheme == "mqtts" {
-			return (&tls.Dialer{NetDialer: trigger.Dialer()}).DialContext(ctx, "tcp", address)
+			return (&tls.Dialer{NetDialer: trigger.Dialer(), Config: trigger.TLS(u.Hostname(), s.data.CA)}).DialContext(ctx, "tcp", address)
 		}
 		return trigger.Dialer().DialContext(ctx, "tcp", address)
 	})

@@ -6,7 +6,6 @@ package rabbitmq
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +23,7 @@ import (
 // Code is the kind's name in requests.
 const Code = "RABBITMQ"
 
-// fields are the rules of event data (FunctionGraph reference, section 4.1). routing_key and queue_name are hanshu's own.
+// fields are the rules of event data (FunctionGraph reference, section 4.1). routing_key, queue_name and ca_certificate are hanshu's own.
 var fields = []trigger.Field{
 	{Name: "connect_address", Need: true, Min: 1, Max: 255},
 	{Name: "access_user", Need: true, Min: 1, Max: 255},
@@ -34,6 +33,7 @@ var fields = []trigger.Field{
 	{Name: "routing_key", Max: 255},
 	{Name: "vhost", Max: 255},
 	{Name: "ssl_enable", Type: trigger.Bool},
+	trigger.CAField(),
 	{Name: "batch_size", Type: trigger.Number, Need: true, Min: 1, Max: 1000, Default: json.Number("100")},
 	{Name: "instance_id", Max: 64, Kept: "it stands in the event; the broker is found by connect_address"},
 }
@@ -46,6 +46,7 @@ type data struct {
 	Key      string `json:"routing_key"`
 	VHost    string `json:"vhost"`
 	TLS      bool   `json:"ssl_enable"`
+	CA       string `json:"ca_certificate"`
 	Batch    int    `json:"batch_size"`
 	Instance string `json:"instance_id"`
 	password string
@@ -85,7 +86,7 @@ func (k *Kind) Check(_ *faas.Trigger, set map[string]any, secrets map[string]str
 	if d.Exchange == "" && d.Queue == "" {
 		return checked, trigger.Bad(Code, "event_data.exchange_name must be given, or queue_name of a queue that exists")
 	}
-	return checked, nil
+	return checked, trigger.CheckCA(Code, d.CA, d.TLS)
 }
 
 // Put is of trigger.Kind.
@@ -167,7 +168,7 @@ func (s *source) dial(ctx context.Context) (*amqp.Connection, error) {
 	return amqp.DialConfig(u.String(), amqp.Config{
 		Vhost: cmp.Or(s.data.VHost, "/"), Heartbeat: 10 * time.Second, Locale: "en_US",
 		SASL:            []amqp.Authentication{&amqp.PlainAuth{Username: s.data.User, Password: s.data.password}},
-		TLSClientConfig: &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12},
+		TLSClientConfig: trigger.TLS(host, s.data.CA),
 		Dial: func(network, address string) (net.Conn, error) {
 			conn, err := trigger.Dialer().DialContext(ctx, network, address)
 			if err != nil {

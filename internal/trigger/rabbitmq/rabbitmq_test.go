@@ -63,7 +63,8 @@ func numbered(from, to int) (all []string) {
 
 // TestRabbitMQ takes one broker through everything, as its start is slow.
 func TestRabbitMQ(t *testing.T) {
-	b, sink := broker{triggertest.StartRabbitMQ(t), t}, triggertest.NewSink()
+	authority := triggertest.NewAuthority(t)
+	b, sink := broker{triggertest.StartRabbitMQ(t, authority), t}, triggertest.NewSink()
 	k := newKind(t, sink)
 	channel := b.open()
 	require.NoError(t, channel.ExchangeDeclare("orders", "topic", true, false, false, false, nil))
@@ -94,6 +95,7 @@ func TestRabbitMQ(t *testing.T) {
 		b.publish("orders", "k", numbered(50, 60)...)
 		sink.AwaitMessages(t, numbered(0, 60)...)
 	})
+	t.Run("TLS by a private authority", func(t *testing.T) { testTLS(t, b, authority) })
 	t.Run("switched off and on", func(t *testing.T) {
 		k.Drop(one.ID)
 		before := len(sink.Jobs())

@@ -18,9 +18,15 @@ type Marks interface {
 	MarkFired(ctx context.Context, fired map[string]time.Time) error
 }
 
+// Sink takes occurrences over, those that are due at a time together. Of each job it tells what trigger.Sink tells: nil means that it
+// is on disk and will run. One that is refused keeps none of the others back.
+type Sink interface {
+	EnqueueEach(ctx context.Context, jobs []faas.Job) []error
+}
+
 // Config is what a Kind needs. All of it is required but Now.
 type Config struct {
-	Sink    trigger.Sink
+	Sink    Sink
 	Marks   Marks
 	Zone    *time.Location // of expressions that name none
 	Missed  string         // MissedSkip, MissedOnce or MissedAll
@@ -29,12 +35,7 @@ type Config struct {
 	Now     func() time.Time // the wall's clock, which may jump; nil for time.Now
 }
 
-const (
-	workers   = 32          // occurrences that are handed over at a time; they share the store's syncs
-	look      = time.Second // the longest sleep, as the wall's clock may jump
-	firstWait = 50 * time.Millisecond
-	longWait  = 10 * time.Second
-)
+const look = time.Second // the longest sleep, as the wall's clock may jump
 
 // Kind is the TIMER trigger; a trigger.Kind and a lifecycle.Service. Timers that wait cost an entry of a heap, no goroutine.
 type Kind struct {
@@ -50,6 +51,7 @@ type Kind struct {
 	work    *sync.Cond // ready has grown, or all is over
 	over    bool
 	poke    chan struct{} // the soonest occurrence may be another
+	marked  chan struct{} // there are marks to keep
 
 	stop  context.CancelFunc
 	group sync.WaitGroup
@@ -61,12 +63,12 @@ type entry struct {
 	data     data
 	schedule schedule.Schedule
 	next     time.Time
-	place    int             // in the heap; -1 outside
-	owed     []time.Time     // to be handed over, the oldest first
-	busy     bool            // a worker has it, or it stands in ready
-	gone     context.Context // ends with the entry
-	end      context.CancelFunc
+	place    int           // in the heap; -1 outside
+	owed     []time.Time   // to be handed over, the oldest first
+	busy     bool          // a worker has it, it stands in ready, or again brings it there
 	idle     chan struct{} // closed while no worker hands anything over for it
+	wait     time.Duration // before the next try of what could not be handed over
+	again    *time.Timer   // the end of that wait; nil before the first
 }
 
 // New makes the kind. Nothing happens before Start.
@@ -75,8 +77,8 @@ func New(cfg Config) *Kind {
 		cfg.Now = time.Now
 	}
 	k := &Kind{
-		cfg: cfg, entries: map[string]*entry{}, marks: map[string]time.Time{}, poke: make(chan struct{}, 1),
-		zones:    schedule.NewZones(cfg.Zone),
+		cfg: cfg, entries: map[string]*entry{}, marks: map[string]time.Time{},
+		poke: make(chan struct{}, 1), marked: make(chan struct{}, 1), zones: schedule.NewZones(cfg.Zone),
 		lateness: cfg.Metrics.Histogram("hanshu_timer_lateness_seconds"),
 	}
 	k.work = sync.NewCond(&k.mu)
@@ -93,6 +95,7 @@ func (k *Kind) Start(ctx context.Context) error {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	k.stop = cancel
 	k.group.Go(func() { k.watch(run) })
+	k.group.Go(func() { k.keepMarks(run) })
 	for range workers {
 		k.group.Go(func() { k.handOver(run) })
 	}
@@ -107,6 +110,9 @@ func (k *Kind) Stop(ctx context.Context) error {
 	k.stop()
 	k.mu.Lock()
 	k.over = true
+	for _, e := range k.entries {
+		e.rest()
+	}
 	k.work.Broadcast()
 	k.mu.Unlock()
 	k.group.Wait()
@@ -125,7 +131,6 @@ func (k *Kind) Put(t *faas.Trigger, _ map[string]string) error {
 	}
 	k.Drop(t.ID)
 	e := &entry{trigger: t, data: d, schedule: times, place: -1, idle: make(chan struct{})}
-	e.gone, e.end = context.WithCancel(context.Background())
 	close(e.idle)
 	last := t.Since
 	k.mu.Lock()
@@ -154,7 +159,7 @@ func (k *Kind) Drop(id string) {
 		heap.Remove(&k.waiting, e.place)
 	}
 	e.owed = nil
-	e.end()
+	e.rest()
 	idle := e.idle
 	k.mu.Unlock()
 	<-idle
@@ -175,16 +180,17 @@ func (k *Kind) advance(e *entry, last, now time.Time) {
 	}
 }
 
-func (k *Kind) wake() {
+func (k *Kind) wake() { signal(k.poke) }
+
+func signal(to chan struct{}) {
 	select {
-	case k.poke <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
 
 // watch waits for the soonest occurrence, again and again.
 func (k *Kind) watch(ctx context.Context) {
-	flushed := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -195,12 +201,6 @@ func (k *Kind) watch(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Reset(k.takeDue())
-		if time.Since(flushed) >= look {
-			flushed = time.Now()
-			if err := k.flush(ctx); err != nil && ctx.Err() == nil {
-				k.cfg.Log.Warn("it cannot be kept which timers have fired; trying again", "err", err)
-			}
-		}
 	}
 }
 
@@ -214,110 +214,10 @@ func (k *Kind) takeDue() time.Duration {
 		e := heap.Pop(&k.waiting).(*entry)
 		k.advance(e, e.next.Add(-time.Second), now)
 	}
-	if len(k.waiting) == 0 && len(k.marks) == 0 {
+	if len(k.waiting) == 0 {
 		return time.Hour // a Put pokes
 	}
-	if len(k.waiting) == 0 {
-		return look
-	}
 	return max(0, min(look, k.waiting[0].next.Sub(now)))
-}
-
-// handOver is a worker: it hands over what an entry owes, in order, so that marks only grow.
-func (k *Kind) handOver(ctx context.Context) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for {
-		for len(k.ready) == 0 && !k.over {
-			k.work.Wait()
-		}
-		if k.over {
-			return
-		}
-		e := k.ready[0]
-		k.ready[0] = nil
-		k.ready = k.ready[1:]
-		if len(e.owed) == 0 { // dropped meanwhile
-			e.busy = false
-			continue
-		}
-		at := e.owed[0]
-		e.idle = make(chan struct{})
-		k.mu.Unlock()
-		done := k.fire(ctx, e, at)
-		k.mu.Lock()
-		close(e.idle)
-		if len(e.owed) > 0 {
-			e.owed = e.owed[1:]
-		}
-		if done {
-			if k.marks[e.trigger.ID].Before(at) {
-				k.marks[e.trigger.ID] = at
-			}
-			k.lateness.Observe(k.cfg.Now().Sub(at))
-		}
-		if len(e.owed) > 0 {
-			k.ready = append(k.ready, e)
-			continue
-		}
-		e.busy = false
-	}
-}
-
-// fire hands one occurrence over, however long the queue is away. It tells whether it has.
-func (k *Kind) fire(ctx context.Context, e *entry, at time.Time) bool {
-	job, err := e.job(at)
-	if err != nil {
-		k.cfg.Log.Error("a timer's event cannot be written", "trigger", e.trigger.ID, "err", err)
-		return false
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(e.gone, cancel)()
-	for wait := firstWait; ; wait = min(2*wait, longWait) {
-		err := k.cfg.Sink.Enqueue(ctx, job)
-		switch {
-		case err == nil:
-			return true
-		case ctx.Err() != nil:
-			return false
-		case trigger.Hopeless(err):
-			k.cfg.Log.Error("a timer's occurrence is given up", "trigger", e.trigger.ID, "at", at, "err", err)
-			return true
-		case wait == firstWait:
-			k.cfg.Log.Warn("a timer's occurrence cannot be handed over yet; trying again", "trigger", e.trigger.ID, "at", at, "err", err)
-		}
-		pause := time.NewTimer(wait)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return false
-		}
-	}
-}
-
-// flush keeps the marks. They stay until they are kept.
-func (k *Kind) flush(ctx context.Context) error {
-	k.mu.Lock()
-	marks := k.marks
-	k.marks = map[string]time.Time{}
-	k.mu.Unlock()
-	if len(marks) == 0 {
-		return nil
-	}
-	err := k.cfg.Marks.MarkFired(ctx, marks)
-	if err == nil {
-		return nil
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for id, at := range marks {
-		if k.marks[id].Before(at) {
-			k.marks[id] = at
-		}
-	}
-	return err
 }
 
 // waiting is a heap of entries by their next occurrence.

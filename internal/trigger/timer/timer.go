@@ -85,14 +85,11 @@ type event struct {
 }
 
 // job makes the job of an occurrence.
-func (e *entry) job(at time.Time) (faas.Job, error) {
-	text, err := json.Marshal(event{
+func (e *entry) job(at time.Time) faas.Job {
+	text, _ := json.Marshal(event{ // of texts alone it cannot fail
 		Version: "v1.0", Time: at.In(e.schedule.Zone()).Format(time.RFC3339), Type: Code, Name: e.data.Name, UserEvent: e.data.UserEvent,
 	})
-	if err != nil {
-		return faas.Job{}, err
-	}
-	return trigger.NewJob(e.trigger, faas.SourceTimer, text, strconv.FormatInt(at.Unix(), 10)), nil
+	return trigger.NewJob(e.trigger, faas.SourceTimer, text, strconv.FormatInt(at.Unix(), 10))
 }
 
 // owed gives the occurrences behind last that are to happen by now, and the next one.

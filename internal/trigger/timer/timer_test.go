@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,6 +248,65 @@ func TestMarksAway(t *testing.T) {
 	})
 }
 
+// counting counts batches, and refuses what is for one function.
+type counting struct {
+	*triggertest.Sink
+	batches atomic.Int64
+	refused atomic.Pointer[string]
+}
+
+func (c *counting) EnqueueEach(ctx context.Context, jobs []faas.Job) []error {
+	c.batches.Add(1)
+	errs := c.Sink.EnqueueEach(ctx, slices.DeleteFunc(slices.Clone(jobs), func(j faas.Job) bool { return c.refuses(j) }))
+	for i, job := range jobs {
+		if c.refuses(job) {
+			errs = slices.Insert(errs, i, error(faas.Errorf(faas.CodeUnavailable, "workflow", "not now")))
+		}
+	}
+	return errs
+}
+
+func (c *counting) refuses(j faas.Job) bool {
+	name := c.refused.Load()
+	return name != nil && j.Key.Name == *name
+}
+
+// What is due in the same second is handed over together, and one that is refused for a while keeps none of the others back.
+func TestBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(timer.MissedOnce)
+		sink := &counting{Sink: b.sink}
+		k := timer.New(timer.Config{
+			Sink: sink, Marks: b.marks, Zone: time.UTC, Missed: timer.MissedOnce, Log: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
+		})
+		const timers = 3000
+		for i := range timers {
+			one := b.make(t, "Rate", "1m")
+			one.Key.Name = fmt.Sprint("f", i)
+			require.NoError(t, k.Put(one, nil))
+		}
+		require.NoError(t, k.Start(t.Context()))
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		require.Len(t, b.sink.Jobs(), timers)
+		require.LessOrEqual(t, sink.batches.Load(), int64(10))
+
+		one := "f17"
+		sink.refused.Store(&one)
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		require.Len(t, b.sink.Jobs(), 4*timers-3)
+		sink.refused.Store(nil)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		require.Len(t, b.sink.Jobs(), 4*timers, "what it owed comes later")
+		require.NoError(t, k.Stop(t.Context()))
+		for id, at := range b.marks.fired {
+			require.Equal(t, 240, int(at.Sub(b.wall.now().Add(-261*time.Second)).Round(time.Second)/time.Second), id)
+		}
+	})
+}
+
 // A trigger that is dropped or changed takes effect at once, also in the middle of an occurrence that cannot be handed over.
 func TestDropAndChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -296,16 +356,16 @@ type late struct {
 	all []time.Duration
 }
 
-func (l *late) Enqueue(_ context.Context, job faas.Job) error {
-	now := time.Now()
-	var e struct{ Time time.Time }
-	if err := json.Unmarshal(job.Event, &e); err != nil {
-		return err
-	}
+func (l *late) EnqueueEach(_ context.Context, jobs []faas.Job) []error {
+	now, errs := time.Now(), make([]error, len(jobs))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = append(l.all, now.Sub(e.Time))
-	return nil
+	for i, job := range jobs {
+		var e struct{ Time time.Time }
+		errs[i] = json.Unmarshal(job.Event, &e)
+		l.all = append(l.all, now.Sub(e.Time))
+	}
+	return errs
 }
 
 // BenchmarkLateness arms 100,000 timers of which 1,000 are due in the same second, and tells how late these are.

@@ -15,6 +15,7 @@ import (
 // Broker is a real broker on a port of loopback, which keeps what it has on disk and ends with the test.
 type Broker struct {
 	Address string // host:port
+	Secure  string // the same for TLS, where RabbitMQ has both
 
 	t       testing.TB
 	env     []string
@@ -36,8 +37,9 @@ func (b *Broker) start() {
 	AwaitListening(b.t, b.Address, b.process.Ended, b.process.Output)
 }
 
-// StartRabbitMQ starts a RabbitMQ node that knows nobody else. guest may enter, with password guest.
-func StartRabbitMQ(t testing.TB) *Broker {
+// StartRabbitMQ starts a RabbitMQ node that knows nobody else. guest may enter, with password guest. Where an authority is given, it
+// listens at Secure too, by TLS.
+func StartRabbitMQ(t testing.TB, secure ...*Authority) *Broker {
 	t.Helper()
 	b := &Broker{t: t, program: Find(t, "rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"), Address: FreeAddress(t)}
 	epmd := Find(t, "erlang-base", "epmd")
@@ -48,7 +50,12 @@ func StartRabbitMQ(t testing.TB) *Broker {
 		return port
 	}
 	names := port(FreeAddress(t))
-	for name, text := range map[string]string{"plugins": "[].\n", "env.conf": "", "rabbitmq.conf": "loopback_users = none\n"} {
+	config := "loopback_users = none\n"
+	for _, a := range secure {
+		b.Secure = FreeAddress(t)
+		config += "listeners.ssl.1 = " + b.Secure + "\nssl_options.cacertfile = " + a.CAFile + "\nssl_options.certfile = " + a.CertFile + "\nssl_options.keyfile = " + a.KeyFile + "\n"
+	}
+	for name, text := range map[string]string{"plugins": "[].\n", "env.conf": "", "rabbitmq.conf": config} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	b.env = []string{

@@ -56,6 +56,15 @@ func (s *Sink) Enqueue(_ context.Context, job faas.Job) error {
 	return nil
 }
 
+// EnqueueEach is of timer.Sink.
+func (s *Sink) EnqueueEach(ctx context.Context, jobs []faas.Job) []error {
+	errs := make([]error, len(jobs))
+	for i, job := range jobs {
+		errs[i] = s.Enqueue(ctx, job)
+	}
+	return errs
+}
+
 // Refuse makes every further Enqueue fail; nil ends that.
 func (s *Sink) Refuse(err error) {
 	s.mu.Lock()
