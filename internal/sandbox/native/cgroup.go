@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -30,8 +29,6 @@ type groups struct {
 	v1    map[string]string // controller -> folder of ours in its v1 tree
 	// bare is a folder of ours in a v2 tree without controllers, beside v1 ones: it freezes and kills; "" where there is none.
 	bare string
-	// server is the group of this process in v1's cpu tree; "" where it has none of its own.
-	server string
 }
 
 // group is the resource group of one sandbox.
@@ -50,7 +47,6 @@ func findGroups(token string) *groups {
 	g := &groups{v1: map[string]string{}}
 	mounts, own := cgroupMounts(), ownGroups()
 	if root, ok := mounts["v2"]; ok && g.useV2(root, own[""], token) {
-		g.enterServerGroup()
 		return g
 	}
 	for _, c := range controllers {
@@ -67,7 +63,6 @@ func findGroups(token string) *groups {
 			g.v1[c] = dir
 		}
 	}
-	g.enterServerGroup()
 	if root, ok := mounts["v2"]; ok {
 		g.useBare(filepath.Join(root, own[""], token))
 	}
@@ -177,9 +172,6 @@ func ownGroups() map[string]string {
 		}
 		for _, c := range strings.Split(parts[1], ",") {
 			own[c] = parts[2]
-			if c == "cpu" && strings.HasPrefix(path.Base(parts[2]), "hanshu-") && strings.HasSuffix(parts[2], serverLeaf("")) {
-				own[c] = path.Dir(parts[2]) // started from within another of ours
-			}
 		}
 	}
 	return own
@@ -474,7 +466,6 @@ func (gr *group) remove() {
 
 // close removes the folders of all sandboxes.
 func (g *groups) close() {
-	g.leaveServerGroup()
 	for _, dir := range g.folders() {
 		removeTree(dir)
 	}
