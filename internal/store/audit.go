@@ -74,6 +74,7 @@ func (db *DB) Audit(ctx context.Context, f faas.AuditFilter) (all []faas.AuditEn
 // ForgetAudit forgets the entries before a time, and the oldest beyond a number. It tells how many went.
 func (db *DB) ForgetAudit(ctx context.Context, before time.Time, most int64) (gone int64, err error) {
 	err = db.change(ctx, "forget audit entries", func(tx *sql.Tx) error {
+		gone = 0
 		for _, part := range []struct {
 			text string
 			arg  any

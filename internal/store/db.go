@@ -100,10 +100,18 @@ func (db *DB) migrate(ctx context.Context) error {
 	return nil
 }
 
-// change runs one writing transaction. It is the only way to write.
+// change runs one writing transaction. It is the only way to write. The database may undo it, and run is run again then.
 func (db *DB) change(ctx context.Context, what string, run func(*sql.Tx) error) error {
-	return db.transact(ctx, db.write, nil, what, run)
+	for try := 1; ; try++ {
+		err := db.transact(ctx, db.write, nil, what, run)
+		if try == maxTries || !db.dialect.again(err) {
+			return err
+		}
+	}
 }
+
+// maxTries bounds the runs of a transaction that the database undoes for the sake of others.
+const maxTries = 5
 
 // queries is what a read needs: a transaction, or a pool where one statement is all there is to read.
 type queries interface {

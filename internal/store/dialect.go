@@ -26,6 +26,7 @@ type dialect struct {
 	snapshot  *sql.TxOptions // of a reading transaction in which all queries see the same state
 	away      func(error) bool
 	full      func(error) bool // nothing more can be written
+	again     func(error) bool // the transaction stood in the way of another one, and was undone: it may go well the next time
 	skip      string           // the clause by which nodes that claim at the same time pass over each other's rows
 	lock      string           // the clause by which a row that was read stays as it is until the transaction ends; "" where one writes at a time
 	mark      string           // stands for a parameter without a number; "" where every one needs its number
@@ -70,6 +71,7 @@ func openSQLite(path string) (*DB, error) {
 		snapshot:  &sql.TxOptions{ReadOnly: true},
 		away:      awaySQLite,
 		full:      fullSQLite,
+		again:     func(error) bool { return false }, // one writes at a time
 		mark:      "?",
 	}}, nil
 }
@@ -129,6 +131,7 @@ func openPostgres(text string) (*DB, error) {
 		snapshot:  &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 		away:      awayPostgres,
 		full:      fullPostgres,
+		again:     againPostgres,
 		skip:      "for update skip locked",
 		lock:      "for update",
 		shared:    true,
@@ -162,4 +165,10 @@ func awayPostgres(err error) bool {
 func fullPostgres(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && answer.Code == "53100"
+}
+
+// againPostgres knows a deadlock, of which the server ends one side.
+func againPostgres(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == "40P01"
 }

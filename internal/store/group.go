@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ const (
 	maxGroup      = 512     // members of one transaction
 	maxGroupBytes = 8 << 20 // of their events
 	groupTime     = time.Minute
+	seqSlots      = 64 // of which a transaction takes one; a power of two
 )
 
 // group commits the work of many callers in one transaction, so that they share one wait for the disk. While one
@@ -132,9 +134,12 @@ func (g *group) commit(ctx context.Context, batch []*member) {
 
 // transact runs one transaction: what has to be locked first, then ends, since they cause jobs, then jobs, then claims, which may find these.
 func (g *group) transact(ctx context.Context, batch []*member) error {
-	w := &writer{group: g, fresh: map[laneKey]int64{}, last: g.last}
+	var w *writer
 	err := g.db.change(ctx, "change jobs", func(tx *sql.Tx) error {
-		w.tx = tx
+		w = &writer{group: g, tx: tx, fresh: map[laneKey]int64{}, last: g.last, slots: 1}
+		if g.db.dialect.shared {
+			w.slots, w.slot = seqSlots, rand.Int64N(seqSlots)
+		}
 		if err := w.beSeen(ctx, batch); err != nil {
 			return err
 		}
@@ -169,6 +174,10 @@ type writer struct {
 	tx    *sql.Tx
 	fresh map[laneKey]int64 // lanes that this transaction has looked up
 	last  int64
+	// slot is what its seqs are modulo slots, so that nodes that store jobs in the same microseconds seldom want the same ones: one would
+	// wait for the other then. Where one server has the database there is one slot, 0.
+	slots, slot int64
+
 	books faas.JobBooks // what this transaction adds
 	sums  flowSums      // the same
 	// unprepared are statements worth preparing once the connection is free.

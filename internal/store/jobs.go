@@ -132,13 +132,20 @@ func (w *writer) prepare(ctx context.Context, j *faas.Job, now time.Time) (*newJ
 	if err != nil {
 		return nil, err
 	}
-	w.last = max(w.last+1, now.UnixMicro())
-	n := &newJob{job: j, seq: w.last, lane: lane, due: now.UnixMicro(), target: target}
+	n := &newJob{job: j, seq: w.next(now), lane: lane, due: now.UnixMicro(), target: target}
 	if j.NotBefore.After(now) {
 		n.due = j.NotBefore.UnixMicro()
 	}
 	n.since = n.due
 	return n, nil
+}
+
+// next gives a seq that is higher than all before, and otherwise the time in microseconds.
+func (w *writer) next(now time.Time) int64 {
+	us := now.UnixMicro()
+	w.last = max(w.last+w.slots, us-us%w.slots)
+	w.last += w.slot - w.last%w.slots
+	return w.last
 }
 
 // lane finds or makes a lane.
@@ -266,8 +273,7 @@ func (w *writer) insertSingly(ctx context.Context, n *newJob) error {
 	if err != nil || there {
 		return err
 	}
-	w.last++
-	n.seq = w.last
+	n.seq = w.next(time.Now())
 	return w.insertChunk(ctx, []*newJob{n})
 }
 

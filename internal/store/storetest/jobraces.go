@@ -18,7 +18,7 @@ import (
 // only it has: each becomes one job.
 func testJobBatches(t *testing.T, url string) {
 	nodes := []*store.DB{Open(t, url), Open(t, url), Open(t, url)}
-	const most, rounds = 100, 2
+	const most, rounds = 100, 10
 	for range rounds {
 		batch := make([]faas.Job, most)
 		for i := range batch {
