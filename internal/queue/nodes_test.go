@@ -2,44 +2,19 @@ package queue_test
 
 import (
 	"context"
-	"database/sql"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/queue"
-	"github.com/hanshu-faas/hanshu/test/need"
+	"github.com/hanshu-faas/hanshu/test/need/postgres"
 )
-
-// newSchema makes a schema for one test and gives a URL that leads there.
-func newSchema(t *testing.T) string {
-	t.Helper()
-	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
-	admin, err := sql.Open("pgx", base)
-	require.NoError(t, err)
-	schema := "t" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	_, err = admin.Exec("create schema " + schema)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := admin.Exec("drop schema " + schema + " cascade")
-		require.NoError(t, err)
-		require.NoError(t, admin.Close())
-	})
-	joint := "?"
-	if strings.Contains(base, "?") {
-		joint = "&"
-	}
-	return base + joint + "search_path=" + schema
-}
 
 // TestNodes shares the work between two nodes, and lets one of them fall silent in the middle of it.
 func TestNodes(t *testing.T) {
-	url := newSchema(t)
+	url := postgres.Schema(t)
 	patient := func(c *queue.Config) { c.Lease = 2 * time.Second }
 	silent, b := benchIn(t, url, patient), benchIn(t, url, patient)
 	begun := make(chan string, 100)
@@ -93,7 +68,7 @@ func TestNodes(t *testing.T) {
 
 // TestTwoNodesShare runs each job once, whoever claims it.
 func TestTwoNodesShare(t *testing.T) {
-	url := newSchema(t)
+	url := postgres.Schema(t)
 	long := func(c *queue.Config) { c.Lease = time.Minute }
 	a, b := benchIn(t, url, long), benchIn(t, url, long)
 	jobs := make([]faas.Job, 300)

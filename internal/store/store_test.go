@@ -2,13 +2,11 @@ package store_test
 
 import (
 	"database/sql"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
@@ -16,8 +14,9 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/store"
+	"github.com/hanshu-faas/hanshu/internal/store/freshtest"
 	"github.com/hanshu-faas/hanshu/internal/store/storetest"
-	"github.com/hanshu-faas/hanshu/test/need"
+	"github.com/hanshu-faas/hanshu/test/need/postgres"
 )
 
 var (
@@ -26,71 +25,28 @@ var (
 	_ auth.Store            = (*store.DB)(nil)
 )
 
-func sqliteURL(t *testing.T) string {
-	// A folder whose name would mean something in a URL.
+// oddFolder is one whose name would mean something in a URL.
+func oddFolder(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "100%25 ?mode=ro#x")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	return "sqlite:" + filepath.Join(dir, "hanshu.db")
+	return dir
 }
 
-// postgresURL makes a schema of the test's own.
-func postgresURL(t *testing.T) string {
-	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
-	admin, err := sql.Open("pgx", base)
-	require.NoError(t, err)
-	schema := "t" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	_, err = admin.Exec("create schema " + schema)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := admin.Exec("drop schema " + schema + " cascade")
-		require.NoError(t, err)
-		require.NoError(t, admin.Close())
-	})
-	joint := "?"
-	if strings.Contains(base, "?") {
-		joint = "&"
-	}
-	return base + joint + "search_path=" + schema
-}
+func sqliteURL(t *testing.T) string { return "sqlite:" + filepath.Join(oddFolder(t), "hanshu.db") }
+
+func postgresURL(t *testing.T) string { return postgres.Schema(t) }
 
 func TestSQLite(t *testing.T) {
-	url := sqliteURL(t)
-	require.NoError(t, storetest.Open(t, url).Close())
-	made, err := os.ReadFile(strings.TrimPrefix(url, "sqlite:"))
-	require.NoError(t, err)
-	storetest.Run(t, func(t *testing.T) string {
-		url := sqliteURL(t)
-		require.NoError(t, os.WriteFile(strings.TrimPrefix(url, "sqlite:"), made, 0o600))
-		return url
-	}, sqliteURL)
+	storetest.Run(t, func(t *testing.T) string { return freshtest.In(t, oddFolder(t)) }, sqliteURL)
 }
 
 func TestPostgres(t *testing.T) {
-	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
-	template, made := postgresDatabase(t, base, "template0")
+	template, made := postgres.Database(t, "template0")
 	require.NoError(t, storetest.Open(t, made).Close())
 	storetest.Run(t, func(t *testing.T) string {
-		_, url := postgresDatabase(t, base, template)
+		_, url := postgres.Database(t, template)
 		return url
 	}, postgresURL)
-}
-
-// postgresDatabase makes a database of the test's own after another.
-func postgresDatabase(t *testing.T, base, template string) (name, at string) {
-	admin, err := sql.Open("pgx", base)
-	require.NoError(t, err)
-	name = "t" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	_, err = admin.Exec("create database " + name + " template " + template)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := admin.Exec("drop database " + name + " with (force)")
-		require.NoError(t, err)
-		require.NoError(t, admin.Close())
-	})
-	parsed, err := url.Parse(base)
-	require.NoError(t, err)
-	parsed.Path = "/" + name
-	return name, parsed.String()
 }
 
 func TestOpenRefuses(t *testing.T) {

@@ -2,43 +2,16 @@ package workflow_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/workflow"
-	"github.com/hanshu-faas/hanshu/test/need"
+	"github.com/hanshu-faas/hanshu/test/need/postgres"
 )
-
-// newSchema makes a schema for one test and gives a URL that leads there.
-func newSchema(t *testing.T) string {
-	t.Helper()
-	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
-	admin, err := sql.Open("pgx", base)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, admin.Close()) })
-	name := "flows_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	_, err = admin.ExecContext(t.Context(), "create schema "+name)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := admin.ExecContext(context.Background(), "drop schema "+name+" cascade")
-		require.NoError(t, err)
-	})
-	u, err := url.Parse(base)
-	require.NoError(t, err)
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
 
 // tell leaves a word where there is room for it: a server that the others take for gone may take up a run several times before another
 // one has it, and calls its function each time.
@@ -53,7 +26,7 @@ func tell(word chan<- struct{}) {
 // of one that is gone go on at the other.
 func TestTwoServers(t *testing.T) {
 	t.Parallel()
-	at := newSchema(t)
+	at := postgres.Schema(t)
 	a, b := newBench(t, at, nil), newBench(t, at, nil)
 	for _, one := range []*bench{a, b} {
 		_, err := one.db.BeatJobs(t.Context())

@@ -121,7 +121,7 @@ func mayImport(from, to string, test bool) string {
 	case b == "cmd" || b == "bench":
 		return "nothing imports commands"
 	case b == "test":
-		if a == "test" || a == "bench" || to == "test/need" && (test || isSuite(from)) {
+		if a == "test" || a == "bench" || (to == "test/need" || under(to, "test/need")) && (test || isSuite(from)) {
 			return ""
 		}
 		return "only tests of the whole import test, but for test/need"

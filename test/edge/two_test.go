@@ -1,46 +1,21 @@
 package edge
 
 import (
-	"database/sql"
 	"encoding/base64"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/stretchr/testify/require"
 
-	"github.com/hanshu-faas/hanshu/test/need"
+	"github.com/hanshu-faas/hanshu/test/need/postgres"
 	"github.com/hanshu-faas/hanshu/test/server"
 )
 
-// schema makes a schema of PostgreSQL for a test, and gives a URL that leads there.
-func schema(t *testing.T) string {
-	t.Helper()
-	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
-	admin, err := sql.Open("pgx", base)
-	require.NoError(t, err)
-	name := "t" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	_, err = admin.Exec("create schema " + name)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := admin.Exec("drop schema " + name + " cascade")
-		require.NoError(t, err)
-		require.NoError(t, admin.Close())
-	})
-	joint := "?"
-	if strings.Contains(base, "?") {
-		joint = "&"
-	}
-	return base + joint + "search_path=" + name
-}
-
 // TestTwoServers has a gateway come to one of two servers on one database, and what concerns it be done at the other.
 func TestTwoServers(t *testing.T) {
-	db := schema(t)
+	db := postgres.Schema(t)
 	t.Parallel()
 	free := func() string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -21,7 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/hanshu-faas/hanshu/test/need"
+	"github.com/hanshu-faas/hanshu/test/need/postgres"
 )
 
 // jobMark writes the event's number and the request's id, as one line, to the file that the event names.
@@ -161,12 +161,11 @@ func TestAsyncSurvivesKill(t *testing.T) {
 
 // TestAsyncSurvivesKillOnPostgres is the same where the jobs of the killed server wait for its lease to end.
 func TestAsyncSurvivesKillOnPostgres(t *testing.T) {
-	base := need.Env(t, "HANSHU_TEST_POSTGRES", "the URL of a PostgreSQL server, for example of test/postgres.sh start")
 	if testing.Short() {
 		t.Skip("takes 30 seconds, which is the lease")
 	}
 	t.Parallel()
-	asyncSurvivesKill(t, newPlace(t, 0, "--sandbox", "none", "--allow-private-code-urls", "127.0.0.1", "--db", newSchema(t, base)), 1, 300)
+	asyncSurvivesKill(t, newPlace(t, 0, "--sandbox", "none", "--allow-private-code-urls", "127.0.0.1", "--db", postgres.Schema(t)), 1, 300)
 }
 
 func numberFrom(t *testing.T, name string, def int) int {
