@@ -51,6 +51,7 @@ type group struct {
 // lease is the right to use an instance for one call, or the failure of the code to load.
 type lease struct {
 	instance *instance
+	among    int  // instances that the function has now
 	cold     bool // started for the call
 	failed   *faas.Result
 }
@@ -113,8 +114,9 @@ func (g *group) hook(handler string) string {
 func (g *group) lease(ctx context.Context, by, starting time.Time) (lease, error) {
 	g.mu.Lock()
 	if in := g.free(); in != nil {
+		among := g.total
 		g.mu.Unlock()
-		return lease{instance: in}, nil
+		return lease{instance: in, among: among}, nil
 	}
 	if g.superseded {
 		g.mu.Unlock()
@@ -392,8 +394,9 @@ func (g *group) offer(in *instance, cold bool) {
 	}
 	g.mu.Lock()
 	if w := g.nextWaiter(); w != nil {
+		among := g.total
 		g.mu.Unlock()
-		w.granted <- grant{lease: lease{instance: in, cold: cold}}
+		w.granted <- grant{lease: lease{instance: in, among: among, cold: cold}}
 		return
 	}
 	if g.superseded {

@@ -372,7 +372,7 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		res.Cold, res.Queued = true, max(0, time.Since(begun)-res.Init)
 		return &res, nil
 	}
-	g.weigh(l.instance)
+	l.instance.weigh(l.among)
 	started := time.Now()
 	var res *faas.Result
 	var state liveness

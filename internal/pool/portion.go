@@ -2,12 +2,9 @@ package pool
 
 import "runtime"
 
-// weigh has a function with many instances weigh no more, where others want the processor too, than one with as many instances as there are processors: beyond those they divide
+// weigh has a function with n instances weigh no more, where others want the processor too, than one with as many instances as there are processors: beyond those they divide
 // it among them. It goes in steps, each twice the one before, so that a call rarely changes anything.
-func (g *group) weigh(in *instance) {
-	g.mu.Lock()
-	n := g.total
-	g.mu.Unlock()
+func (in *instance) weigh(n int) {
 	of := int32(1)
 	for int(of)*runtime.NumCPU() < n {
 		of *= 2

@@ -44,7 +44,7 @@ func (g *group) offerSlots(in *instance, cold bool) {
 			break
 		}
 		in.active++
-		w.granted <- grant{lease: lease{instance: in, cold: cold}}
+		w.granted <- grant{lease: lease{instance: in, among: g.total, cold: cold}}
 		cold = false
 	}
 	g.place(in)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -229,8 +230,17 @@ func (a *api) deleteFlows(w http.ResponseWriter, r *http.Request) error {
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
-// readStart reads FlowExecuteBody and the headers of a start.
-func readStart(r *http.Request) (faas.FlowStart, error) {
+// readStart reads what shall be started, and how.
+func (a *api) readStart(r *http.Request) (f *faas.Flow, start faas.FlowStart, err error) {
+	if f, err = a.flowOf(r, auth.ActionInvoke); err != nil {
+		return nil, start, err
+	}
+	start, err = startOf(r)
+	return f, start, err
+}
+
+// startOf reads FlowExecuteBody and the headers of a start.
+func startOf(r *http.Request) (faas.FlowStart, error) {
 	start := faas.FlowStart{
 		ID: r.Header.Get("X-WorkflowRun-ID"), Source: faas.SourceAPI, CreatedBy: faas.Clip(httpkit.PrincipalOf(r.Context()).UserName, 32),
 	}
@@ -276,11 +286,7 @@ func wordID(id string) bool {
 
 // startRun starts a run. Once it is answered, the run is on disk and will go to its end.
 func (a *api) startRun(w http.ResponseWriter, r *http.Request) error {
-	f, err := a.flowOf(r, auth.ActionInvoke)
-	if err != nil {
-		return err
-	}
-	start, err := readStart(r)
+	f, start, err := a.readStart(r)
 	if err != nil {
 		return err
 	}
@@ -293,11 +299,7 @@ func (a *api) startRun(w http.ResponseWriter, r *http.Request) error {
 
 // runNow runs a workflow of mode EXPRESS to its end (reference 2.4).
 func (a *api) runNow(w http.ResponseWriter, r *http.Request) error {
-	f, err := a.flowOf(r, auth.ActionInvoke)
-	if err != nil {
-		return err
-	}
-	start, err := readStart(r)
+	f, start, err := a.readStart(r)
 	if err != nil {
 		return err
 	}
@@ -315,30 +317,28 @@ const (
 )
 
 // readRuns reads what listings of runs have in common.
-func (a *api) readRuns(r *http.Request, most, standard int) (faas.FlowRunFilter, error) {
-	var filter faas.FlowRunFilter
-	f, err := a.flowOf(r, auth.ActionRead)
-	if err != nil {
-		return filter, err
+func (a *api) readRuns(r *http.Request, most, standard int) (f *faas.Flow, filter faas.FlowRunFilter, err error) {
+	if f, err = a.flowOf(r, auth.ActionRead); err != nil {
+		return nil, filter, err
 	}
 	filter.Flow = f.ID
 	query := r.URL.Query()
 	if filter.Limit, err = flowNumber("limit", query.Get("limit"), standard); err != nil {
-		return filter, err
+		return nil, filter, err
 	}
 	if filter.Limit < 0 || filter.Limit > most {
-		return filter, faas.Errorf(faas.CodeInvalid, "limit", "limit %d must be 1 to %d", filter.Limit, most)
+		return nil, filter, faas.Errorf(faas.CodeInvalid, "limit", "limit %d must be 1 to %d", filter.Limit, most)
 	}
 	filter.Limit = cmp.Or(filter.Limit, standard)
 	if filter.Offset, err = flowNumber("offset", query.Get("offset"), 0); err != nil {
-		return filter, err
+		return nil, filter, err
 	}
 	filter.Offset = max(filter.Offset, 0)
 	if filter.From, err = queryTime("start_time", query.Get("start_time")); err != nil {
-		return filter, err
+		return nil, filter, err
 	}
 	if filter.To, err = queryTime("end_time", query.Get("end_time")); err != nil {
-		return filter, err
+		return nil, filter, err
 	}
 	if !filter.To.IsZero() {
 		filter.To = filter.To.Add(time.Second - time.Microsecond) // the whole of that second
@@ -346,25 +346,21 @@ func (a *api) readRuns(r *http.Request, most, standard int) (faas.FlowRunFilter,
 	if filter.From.IsZero() && filter.To.IsZero() {
 		filter.From = a.now().Add(-runWindow)
 	}
-	return filter, nil
+	return f, filter, nil
 }
 
 func (a *api) listRuns(w http.ResponseWriter, r *http.Request) error {
-	filter, err := a.readRuns(r, maxRunList, standardRun)
+	f, filter, err := a.readRuns(r, maxRunList, standardRun)
 	if err != nil {
 		return err
 	}
 	if status := r.URL.Query().Get("status"); status != "" {
 		filter.Status = faas.FlowStatus(status)
-		if !knownStatus(filter.Status) {
+		if !slices.Contains(faas.FlowStatuses, filter.Status) {
 			return faas.Errorf(faas.CodeInvalid, "status", "status %.40q must be success, fail, running, timeout or cancel", status)
 		}
 	}
 	list, _, err := a.FlowLists.FlowRuns(r.Context(), filter)
-	if err != nil {
-		return err
-	}
-	f, err := a.flowOf(r, auth.ActionRead)
 	if err != nil {
 		return err
 	}
@@ -375,25 +371,12 @@ func (a *api) listRuns(w http.ResponseWriter, r *http.Request) error {
 	return httpkit.WriteJSON(w, http.StatusOK, answer)
 }
 
-func knownStatus(s faas.FlowStatus) bool {
-	for _, known := range faas.FlowStatuses {
-		if s == known {
-			return true
-		}
-	}
-	return false
-}
-
 func (a *api) pageRuns(w http.ResponseWriter, r *http.Request) error {
-	filter, err := a.readRuns(r, 100, 100)
+	f, filter, err := a.readRuns(r, 100, 100)
 	if err != nil {
 		return err
 	}
 	list, total, err := a.FlowLists.FlowRuns(r.Context(), filter)
-	if err != nil {
-		return err
-	}
-	f, err := a.flowOf(r, auth.ActionRead)
 	if err != nil {
 		return err
 	}
