@@ -49,20 +49,15 @@ def handler(event, context):
 
 // measureBinds has a few agents come to a server of their own, and binds functions to one after the other.
 func (b *bench) measureBinds(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "hanshu-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
 	mqtt, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir, "--mqtt-listen", mqtt)
+	s, done, err := b.ownServer(ctx, "--mqtt-listen", mqtt)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, fleetTime)
 	defer cancel()
 	bus, err := freeAddress(ctx)
@@ -79,7 +74,7 @@ func (b *bench) measureBinds(ctx context.Context) error {
 		if i == 0 {
 			at = bus
 		}
-		p, err := b.agent(ctx, s, dir, strconv.Itoa(i), at)
+		p, err := b.agent(ctx, s, strconv.Itoa(i), at)
 		if err != nil {
 			return err
 		}
@@ -108,14 +103,14 @@ func (b *bench) measureBinds(ctx context.Context) error {
 }
 
 // agent enrolls a gateway and starts its agent, which is beside the server's program.
-func (b *bench) agent(ctx context.Context, s *server, dir, sn, bus string) (*process, error) {
-	file := filepath.Join(dir, sn+".json")
+func (b *bench) agent(ctx context.Context, s *server, sn, bus string) (*process, error) {
+	file := filepath.Join(s.dir, sn+".json")
 	out, err := exec.CommandContext(ctx, b.opts.binary, "gateway", "enroll", "--product", "bench", "--gateway", sn, "--out", file,
-		"--admin-file", filepath.Join(dir, "data", "admin.json"), "--endpoint", "http://"+s.address).CombinedOutput()
+		"--admin-file", filepath.Join(s.dir, "data", "admin.json"), "--endpoint", "http://"+s.address).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("enroll: %w: %s", err, out)
 	}
-	return start(ctx, os.Environ(), filepath.Join(filepath.Dir(b.opts.binary), "hanshu-edge"), "run", "--config", file, "--data-dir", filepath.Join(dir, "edge"+sn),
+	return start(ctx, os.Environ(), filepath.Join(filepath.Dir(b.opts.binary), "hanshu-edge"), "run", "--config", file, "--data-dir", filepath.Join(s.dir, "edge"+sn),
 		"--bus", bus, "--log-level", "error")
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
@@ -29,20 +28,15 @@ const (
 
 // measureFleet opens sessions of gateways on a server of their own.
 func (b *bench) measureFleet(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "hanshu-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
 	mqtt, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir, "--mqtt-listen", mqtt)
+	s, done, err := b.ownServer(ctx, "--mqtt-listen", mqtt)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, fleetTime)
 	defer cancel()
 	f := &fleet{sessions: b.opts.sessions}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,16 +39,11 @@ const (
 
 // measureFlows measures workflows on a server of their own.
 func (b *bench) measureFlows(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "hanshu-bench-")
+	s, done, err := b.ownServer(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
+	defer done()
 	l := languages()[0]
 	runtime, err := s.runtime(ctx, l.Prefix)
 	if err != nil {

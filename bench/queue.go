@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -31,16 +30,11 @@ func lineAccept(clients int, beside string) string {
 
 // measureQueue measures asynchronous calls on a server of their own, since what they leave behind would weigh on the others.
 func (b *bench) measureQueue(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "hanshu-bench-")
+	s, done, err := b.ownServer(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
+	defer done()
 	l := languages()[0]
 	runtime, err := s.runtime(ctx, l.Prefix)
 	if err != nil {

@@ -39,7 +39,24 @@ type server struct {
 	admin
 	address string
 	token   string
+	dir     string        // holds its data directory, and what a part puts beside it
 	begun   time.Duration // from the start of the process until it was ready
+}
+
+// ownServer starts a server for one part alone, in a folder of its own, and gives what ends it and takes that away.
+func (b *bench) ownServer(ctx context.Context, more ...string) (*server, func(), error) {
+	dir, err := os.MkdirTemp("", "hanshu-bench-")
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir, more...)
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, func() {
+		s.stop()
+		_ = os.RemoveAll(dir) // what a part has measured stands without it
+	}, nil
 }
 
 // startServer starts the program in an environment, under a new data directory in dir, and waits until it is ready.
@@ -54,7 +71,7 @@ func startServer(ctx context.Context, env []string, binary, dir string, more ...
 	if err != nil {
 		return nil, fmt.Errorf("%w; `make build` makes it", err)
 	}
-	s := &server{process: p, address: address}
+	s := &server{process: p, address: address, dir: dir}
 	if err := s.ready(ctx, drain(p)); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%s is not ready: %w", binary, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -27,16 +26,11 @@ const (
 
 // measureTimers arms timers, of which a hundredth is due every second, and looks how late their calls are accepted.
 func (b *bench) measureTimers(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "hanshu-bench-")
+	s, done, err := b.ownServer(ctx, "--quota-functions", strconv.Itoa(timersAll))
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := startServer(ctx, os.Environ(), b.opts.binary, dir, "--quota-functions", strconv.Itoa(timersAll))
-	if err != nil {
-		return err
-	}
-	defer s.stop()
+	defer done()
 	began := time.Now()
 	if err := s.arm(ctx); err != nil {
 		return err
