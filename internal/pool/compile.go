@@ -38,15 +38,26 @@ const (
 type compiled struct {
 	dir      string
 	turn     chan struct{}     // who holds it compiles
-	versions map[string]string // language id -> digest of its bootstrap, which is the compiler
+	versions map[string]string // language id -> digest of its bootstrap, which is the compiler; those asked for so far
 
-	mu sync.Mutex // for making room
+	mu sync.Mutex // for making room, and for versions
 }
 
-// admit readies the store for a language.
-func (c *compiled) admit(l *lang.Language) error {
-	if !l.Compiles {
-		return nil
+// open readies the store.
+func (c *compiled) open() error {
+	left, err := filepath.Glob(filepath.Join(c.dir, workPrefix+"*")) // by a server that was killed
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return errors.Join(err, os.MkdirAll(c.dir, 0o755))
+}
+
+// version is the digest of a language's compiler.
+func (c *compiled) version(l *lang.Language) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.versions[l.ID] != "" {
+		return c.versions[l.ID], nil
 	}
 	sum := sha256.New()
 	err := fs.WalkDir(l.Bootstrap, ".", func(path string, entry fs.DirEntry, err error) error {
@@ -59,28 +70,28 @@ func (c *compiled) admit(l *lang.Language) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("read the compiler of %s: %w", l.ID, err)
+		return "", fmt.Errorf("read the compiler of %s: %w", l.ID, err)
 	}
 	c.versions[l.ID] = hex.EncodeToString(sum.Sum(nil))
-	left, err := filepath.Glob(filepath.Join(c.dir, workPrefix+"*")) // by a server that was killed
-	for _, dir := range left {
-		err = errors.Join(err, os.RemoveAll(dir))
-	}
-	return errors.Join(err, os.MkdirAll(c.dir, 0o755))
+	return c.versions[l.ID], nil
 }
 
 // workPrefix begins the names of folders that are not finished.
 const workPrefix = "work-"
 
 // folder names the place of a package compiled for a handler.
-func (c *compiled) folder(l *lang.Language, pkg faas.Package, handler string) string {
+func (c *compiled) folder(l *lang.Language, pkg faas.Package, handler string) (string, error) {
+	version, err := c.version(l)
+	if err != nil {
+		return "", err
+	}
 	file := ""
 	if pkg.Source {
 		file = pkg.Filename
 	}
-	of := append([]string{l.ID, c.versions[l.ID], pkg.Digest, file, handler}, pkg.Layers...)
+	of := append([]string{l.ID, version, pkg.Digest, file, handler}, pkg.Layers...)
 	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
-	return filepath.Join(c.dir, hex.EncodeToString(sum[:]))
+	return filepath.Join(c.dir, hex.EncodeToString(sum[:])), nil
 }
 
 // Prepare makes the code of a function ready ahead of its first call: unpacked on this node, and compiled in languages that
@@ -99,6 +110,9 @@ func (p *Pool) Prepare(ctx context.Context, f *faas.Function) error {
 		return err
 	}
 	// To lay down files takes as much as all else that the server does for a first call.
+	if _, err := p.bootstraps.of(rt.Language); err != nil {
+		return err
+	}
 	code, release, err := p.cfg.Folders.Dir(ctx, f.Code)
 	if err != nil {
 		if !rt.Language.Compiles {
@@ -128,7 +142,11 @@ func (p *Pool) compiledMounts(g *group, code string) []sandbox.Mount {
 
 // compile gives the folder of a package compiled, and makes it where it is missing.
 func (p *Pool) compile(ctx context.Context, rt lang.Runtime, f *faas.Function, memoryMB int, code string) (string, error) {
-	dir, now := p.compiled.folder(rt.Language, f.Code, f.Spec.Handler), time.Now()
+	dir, err := p.compiled.folder(rt.Language, f.Code, f.Spec.Handler)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
 	if os.Chtimes(dir, now, now) == nil {
 		return dir, nil
 	}
@@ -179,7 +197,10 @@ func (p *Pool) enter() (leave func(), err error) {
 func (p *Pool) runCompiler(ctx context.Context, rt lang.Runtime, f *faas.Function, memoryMB int, code, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, compileTime)
 	defer cancel()
-	spec := p.boxSpec(rt, "compile", compileMemory)
+	spec, err := p.boxSpec(rt, "compile", compileMemory)
+	if err != nil {
+		return err
+	}
 	spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: code, Target: lang.CodeRoot})
 	spec.Dir, spec.TmpBytes = "/", compileTmp
 	box, err := p.cfg.Driver.Start(ctx, spec)

@@ -30,7 +30,12 @@ func (p *Pool) comeUpFromImage(g *group) (*instance, error) {
 		return nil, err
 	}
 	memory := int64(g.key.memoryMB) << 20
-	spec := p.boxSpec(g.runtime, f.Name, memory)
+	spec, err := p.boxSpec(g.runtime, f.Name, memory)
+	if err != nil {
+		p.unreserve()
+		release()
+		return nil, err
+	}
 	spec.Root, spec.UID, spec.GID = root.Path, f.Spec.Image.UID, f.Spec.Image.GID
 	spec.Dir, spec.TmpBytes, spec.Network = "/", tmpBytes(f, memory), g.networked()
 	box, err := g.driver.Start(p.ctx, spec)

@@ -152,7 +152,12 @@ func (p *Pool) comeUp(g *group) (*instance, error) {
 		return nil, err
 	}
 	memory := int64(g.key.memoryMB) << 20
-	spec := p.boxSpec(g.runtime, g.function.Name, memory)
+	spec, err := p.boxSpec(g.runtime, g.function.Name, memory)
+	if err != nil {
+		p.unreserve()
+		release()
+		return nil, err
+	}
 	spec.Dir, spec.TmpBytes, spec.Network = lang.CodeRoot, tmpBytes(g.function, memory), g.networked()
 	compiled := p.compiledMounts(g, code)
 	box, err := shelf.box(g.driver, p, spec, append(compiled, sandbox.Mount{Source: code, Target: lang.CodeRoot})...)
@@ -200,18 +205,22 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 }
 
 // boxSpec describes the sandbox of a worker, all but its code, /tmp and working directory.
-func (p *Pool) boxSpec(rt lang.Runtime, name string, memory int64) sandbox.Spec {
+func (p *Pool) boxSpec(rt lang.Runtime, name string, memory int64) (sandbox.Spec, error) {
+	source, err := p.bootstraps.of(rt.Language)
+	if err != nil {
+		return sandbox.Spec{}, startError(err)
+	}
 	bootstrap := lang.RuntimeRoot + "/" + rt.Language.ID
 	spec := sandbox.Spec{
 		Name: name, Command: rt.Language.Command(rt.Install, bootstrap),
 		Env:         append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}, rt.Language.Env...),
-		Mounts:      []sandbox.Mount{{Source: p.bootstrap[rt.Language.ID], Target: bootstrap}},
+		Mounts:      []sandbox.Mount{{Source: source, Target: bootstrap}},
 		MemoryBytes: memory, Processes: maxProcesses, Files: maxFiles,
 	}
 	for _, root := range rt.Install.Roots {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: root, Target: root})
 	}
-	return spec
+	return spec, nil
 }
 
 // startError makes an expected failure of what hindered a start; nil stays nil.

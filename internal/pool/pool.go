@@ -5,21 +5,13 @@
 package pool
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
@@ -59,7 +51,6 @@ type Config struct {
 	Images    Images // nil where no image can be run
 	Runtimes  Runtimes
 	Variables Variables
-	Languages []*lang.Language
 	StateDir  string // below it lie the bootstrap files of languages, and what they made of packages ahead of calls
 	Region    string // told to functions that serve HTTP
 
@@ -94,8 +85,7 @@ type Config struct {
 // Pool is a Runner over local instances. Make one with New, and Start it.
 type Pool struct {
 	cfg       Config
-	bootstrap map[string]string // language id -> folder on the host
-	starts    chan struct{}     // bounds the starts under way
+	starts    chan struct{} // bounds the starts under way
 	instances atomic.Int64
 	started   atomic.Int64   // instances ever, for their numbers
 	calls     sync.WaitGroup // calls under way
@@ -119,8 +109,9 @@ type Pool struct {
 	stats stats
 	load  hostLoad
 
-	compiled compiled
-	zones    *schedule.Zones
+	bootstraps bootstraps
+	compiled   compiled
+	zones      *schedule.Zones
 }
 
 type stats struct {
@@ -146,7 +137,7 @@ func New(cfg Config) *Pool {
 	setDefault(&cfg.BeatEvery, 5*time.Second)
 	setDefault(&cfg.Zone, time.UTC)
 	p := &Pool{
-		cfg: cfg, bootstrap: map[string]string{}, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
+		cfg: cfg, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
 		starts: make(chan struct{}, 2*runtime.NumCPU()),
 		stats: stats{
 			warm:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="warm"}`),
@@ -159,6 +150,7 @@ func New(cfg Config) *Pool {
 	}
 	p.zones = schedule.NewZones(cfg.Zone)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.bootstraps = bootstraps{dir: cfg.StateDir, laid: map[string]string{}}
 	p.compiled = compiled{dir: filepath.Join(cfg.StateDir, "compiled"), turn: make(chan struct{}, 1), versions: map[string]string{}}
 	cfg.Metrics.Gauge("hanshu_pool_instances", func() float64 { return float64(p.instances.Load()) })
 	return p
@@ -171,117 +163,14 @@ func setDefault[T comparable](value *T, def T) {
 	}
 }
 
-// Start lays down the bootstrap files, begins to look after instances, and brings up those that are reserved.
+// Start begins to look after instances, and brings up those that are reserved.
 func (p *Pool) Start(ctx context.Context) error {
-	for _, l := range p.cfg.Languages {
-		if l.Bootstrap == nil {
-			continue // it is not in this program, so that none of its runtimes resolves
-		}
-		dir := filepath.Join(p.cfg.StateDir, l.ID)
-		if err := layDown(l.Bootstrap, dir); err != nil {
-			return fmt.Errorf("lay down %s: %w", l.ID, err)
-		}
-		p.bootstrap[l.ID] = dir
-		if err := p.compiled.admit(l); err != nil {
-			return err
-		}
+	if err := p.compiled.open(); err != nil {
+		return err
 	}
 	p.quit, p.ended = make(chan struct{}), make(chan struct{})
 	go p.reap()
 	return p.keepReserved(ctx)
-}
-
-// layDown writes the files of an embedded folder, readable by every sandbox. Where they lie already nothing is written: a start on a
-// full disk needs no room for them.
-func layDown(files fs.FS, dir string) error {
-	if laidDown(files, dir) {
-		return nil
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	// A process that is born while a program is being written holds it open for a moment, and it could not be started then.
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	return fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(dir, path)
-		if entry.IsDir() {
-			return os.MkdirAll(target, 0o755)
-		}
-		return copyOut(files, path, target)
-	})
-}
-
-// laidDown tells whether a folder has these files and no others, piece by piece.
-func laidDown(files fs.FS, dir string) bool {
-	wanted, found, same := 0, 0, true
-	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			wanted++
-			var equal bool
-			equal, err = sameFile(files, path, filepath.Join(dir, path))
-			same = same && equal
-		}
-		return err
-	})
-	if err != nil || !same {
-		return false
-	}
-	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			found++
-		}
-		return err
-	})
-	return err == nil && found == wanted
-}
-
-func sameFile(files fs.FS, path, target string) (bool, error) {
-	one, err := files.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer one.Close()
-	other, err := os.Open(target)
-	if err != nil {
-		return false, err
-	}
-	defer other.Close()
-	var a, b [8 << 10]byte
-	for {
-		n, err := io.ReadFull(one, a[:])
-		m, otherErr := io.ReadFull(other, b[:])
-		if n != m || !bytes.Equal(a[:n], b[:m]) {
-			return false, nil
-		}
-		if err != nil || otherErr != nil {
-			return err != nil && otherErr != nil, nil // both have ended
-		}
-	}
-}
-
-// copyOut writes one file, piece by piece: some are programs of megabytes. A program is executable: it is an adaptor that is itself the
-// worker.
-func copyOut(files fs.FS, path, target string) error {
-	from, err := files.Open(path)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	r := bufio.NewReader(from)
-	mode := fs.FileMode(0o644)
-	if magic, _ := r.Peek(4); string(magic) == "\x7fELF" {
-		mode = 0o755
-	}
-	to, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, r)
-	return errors.Join(err, to.Close())
 }
 
 // Stop refuses new calls, lets those under way and then the pre-stop handlers end until ctx is done, and ends every instance.

@@ -98,7 +98,7 @@ func newHouse(t *testing.T, change func(*pool.Config)) *house {
 	}
 	require.NotEmpty(t, h.python, "the tests need Python 3")
 	cfg := pool.Config{
-		Driver: h.driver, Folders: h, Runtimes: catalogue, Variables: h, Languages: all.All(), StateDir: filepath.Join(dir, "state"),
+		Driver: h.driver, Folders: h, Runtimes: catalogue, Variables: h, StateDir: filepath.Join(dir, "state"),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: metrics.NewSet(),
 	}
 	if change != nil {

@@ -188,7 +188,11 @@ func (s *shelf) giveRoom() bool {
 // prepare brings up a worker that waits. The place reserved for it is given back when its process is gone.
 func (s *shelf) prepare() (*instance, error) {
 	p := s.pool
-	spec := p.boxSpec(s.runtime, "prepared", shelfMemory)
+	spec, err := p.boxSpec(s.runtime, "prepared", shelfMemory)
+	if err != nil {
+		p.unreserve()
+		return nil, err
+	}
 	spec.TmpBytes, spec.Dir = 1<<20, "/"
 	spec.Empty, spec.Patient = []string{lang.CodeRoot}, true
 	if s.runtime.Language.Compiles {

@@ -129,7 +129,10 @@ func (k *keeper) lengthen() time.Duration {
 func (k *keeper) start() (sandbox.Template, error) {
 	ctx, cancel := context.WithTimeout(k.pool.ctx, k.pool.cfg.StartTimeout)
 	defer cancel()
-	spec := k.pool.boxSpec(k.runtime, "template", 0)
+	spec, err := k.pool.boxSpec(k.runtime, "template", 0)
+	if err != nil {
+		return nil, err
+	}
 	spec.Command = k.runtime.Language.Template(k.runtime.Install, lang.RuntimeRoot+"/"+k.runtime.Language.ID)
 	spec.Empty, spec.Dir, spec.TmpBytes = []string{lang.CodeRoot}, "/", 1<<20
 	return k.maker.Template(ctx, spec)

@@ -135,7 +135,7 @@ func (a *Agent) build(ctx context.Context) error {
 	}
 	a.functions = newFunctions(a)
 	a.pool = pool.New(pool.Config{
-		Driver: a.cfg.Driver, Folders: cache, Runtimes: a.catalogue, Variables: a.functions, Languages: a.cfg.Languages,
+		Driver: a.cfg.Driver, Folders: cache, Runtimes: a.catalogue, Variables: a.functions,
 		StateDir: filepath.Join(a.cfg.DataDir, "runtime"), MaxInstances: maxInstances, Prepared: -1,
 		IdleTimeout: 5 * time.Minute, IdleAfter: a.functions.idleAfter, Place: a.functions.place, Peer: peer{a},
 		Log: a.log, Metrics: metrics.NewSet(),
