@@ -49,7 +49,6 @@ func aims() map[string]aim {
 		"Java instance PSS, idle, one of many": {bound: 24},
 		lineRSSReady:                           {bound: 50},
 		lineRSSCalled:                          {bound: 50},
-		lineRSSQuiet:                           {bound: 50},
 
 		lineGoWarm:     {ratio: true, atLeast: true, bound: 0.5},
 		lineGoCold:     {bound: 4},
