@@ -100,12 +100,15 @@ func (v *visit) talk(ctx context.Context, b faas.Backend) (err error) {
 	r := v.r.WithContext(ctx)
 	r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, int64(len(v.x.body)), nil
 	if len(v.x.body) > 0 {
-		r.Body = io.NopCloser(bytes.NewReader(v.x.body))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(v.x.body)), nil }
+		r.Body = v.body()
+		r.GetBody = func() (io.ReadCloser, error) { return v.body(), nil }
 	}
 	proxy.ServeHTTP(watched{v.w, v.gone}, r)
 	return v.failure
 }
+
+// body is that of the request. net/http sends it in one piece with the header where it knows the type, as a read of it cannot wait.
+func (v *visit) body() io.ReadCloser { return io.NopCloser(bytes.NewReader(v.x.body)) }
 
 // watched is the way to a client that may go away: that is nobody's failure.
 type watched struct {
@@ -133,6 +136,9 @@ func (v *visit) rewrite(p *httputil.ProxyRequest, b faas.Backend) {
 		p.Out.URL.Path = "/"
 	}
 	p.Out.Host = p.In.Host
+	if p.Out.Body != nil {
+		p.Out.Body = v.body() // ReverseProxy has wrapped it, for bodies that outlive it
+	}
 	for name := range p.Out.Header {
 		// Frameworks that read headers as CGI variables do not tell "_" from "-".
 		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-cff-") {
