@@ -407,8 +407,8 @@ func (gr *group) memoryPeak() int64 {
 		}
 	}
 	var text [24]byte
-	read, _ := gr.peak.ReadAt(text[:], 0)
-	n, _ := strconv.ParseInt(string(bytes.TrimSpace(text[:read])), 10, 64)
+	read, _ := unix.Pread(int(gr.peak.Fd()), text[:], 0) // ReadAt would ask again for the end of the file, which counts anew
+	n, _ := strconv.ParseInt(string(bytes.TrimSpace(text[:max(0, read)])), 10, 64)
 	return n
 }
 
