@@ -220,6 +220,23 @@ func TestWebStreams(t *testing.T) {
 	require.NoError(t, <-s.ends)
 }
 
+// TestWebHeaderGoesAhead gives the client the header of an answer whose body is not there yet.
+func TestWebHeaderGoesAhead(t *testing.T) {
+	more := make(chan struct{})
+	front, _ := newSite(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-more
+		fmt.Fprint(w, "late")
+	})
+	resp, err := http.Get(front + "/open")
+	close(more)
+	require.NoError(t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "late", string(text))
+	require.NoError(t, resp.Body.Close())
+}
+
 // TestWebClientGone shows that a client's going reaches the function, before its answer has begun and after.
 func TestWebClientGone(t *testing.T) {
 	told, came := make(chan struct{}, 1), make(chan struct{}, 1)
