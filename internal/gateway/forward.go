@@ -18,7 +18,7 @@ const smallBody = 32 << 10
 // plain tells whether a request can be written as it is: nothing in it is about the connection, and nothing can be read in two ways. It
 // gives what stands in the request line. The rest is for httputil.ReverseProxy, which knows it all, and costs as much again.
 func plain(r *http.Request, prefix string, body int) (target string, ok bool) {
-	if body > smallBody || !graphic(r.Host) || strings.Contains(r.Host, "%") || r.URL.Opaque != "" {
+	if body > smallBody || !graphic(r.Method) || !graphic(r.Host) || strings.Contains(r.Host, "%") || r.URL.Opaque != "" {
 		return "", false
 	}
 	for _, name := range [...]string{"Upgrade", "Te", "Trailer", "Transfer-Encoding", "Expect"} {
@@ -118,7 +118,7 @@ func (v *visit) appendRequest(dst []byte, b faas.Backend, target string) []byte 
 	dst = appendField(dst, "Host", v.r.Host)
 	for name, values := range v.r.Header {
 		switch name {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Content-Length",
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Content-Length", "Host",
 			"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", headerRequestID:
 			continue
 		}
