@@ -15,7 +15,9 @@ var concurrencies = []int{1, 16, 64}
 
 const (
 	lineRSSReady  = "server RSS, just started"
+	lineRSSCalled = "server RSS, after first calls"
 	lineRSSLoaded = "server RSS, after load"
+	lineRSSQuiet  = "server RSS, some seconds after load"
 
 	// againWarm is the warm-up of every round but the first: connections and caches only.
 	againWarm = 500 * time.Millisecond
@@ -56,8 +58,8 @@ type bench struct {
 	bound       *bound       // alike
 	control     *controlled  // nil but with -only control: it takes minutes
 
-	ready, called, loaded memory // of the server
-	echoLoaded            memory
+	ready, called, loaded, quiet memory // of the server
+	echoLoaded                   memory
 }
 
 // place is something that is put under load, and what was measured of it: by number of clients, then by round.
@@ -95,6 +97,7 @@ type measured struct {
 	firstPSS  []float64 // of its instances after the first call, in MiB
 	loadedPSS []float64 // and after the load
 	floorPSS  []float64 // of the floor's worker after the load
+	idlePSS   []float64 // of its instances when there are idleInstances more, of as many functions, each called once
 }
 
 // measure makes a whole run. Everything that it starts has ended when it returns, and its files are gone.
@@ -163,11 +166,11 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if err := b.rounds(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.weigh(); err != nil {
+	if err := b.weigh(ctx); err != nil {
 		return nil, err
 	}
 	if opts.only == partWarm {
-		return b, nil
+		return b, b.weighIdle(ctx)
 	}
 	if err := b.freshInstances(ctx); err != nil {
 		return nil, fmt.Errorf("WASM: %w", err)
@@ -179,6 +182,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	if err := b.measureWeb(ctx, dir); err != nil {
+		return nil, err
+	}
+	if err := b.weighIdle(ctx); err != nil {
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
@@ -268,8 +274,8 @@ func faults(wrong, errors int64, first string) string {
 	return fmt.Sprintf("; %d WRONG, %d ERRORS: %s", wrong, errors, first)
 }
 
-// weigh reads the memory in use after the load.
-func (b *bench) weigh() (err error) {
+// weigh reads the memory in use after the load, and when it is over.
+func (b *bench) weigh(ctx context.Context) (err error) {
 	if b.echoLoaded, err = memoryOf(b.echo.PID); err != nil {
 		return err
 	}
@@ -281,6 +287,39 @@ func (b *bench) weigh() (err error) {
 			return err
 		}
 		if m.loadedPSS, err = workers(b.server.pid(), m.program()); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-time.After(quietTime):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	b.quiet, err = memoryOf(b.server.pid())
+	return err
+}
+
+// quietTime is long enough for the server to give back what a load has left in its heap.
+const quietTime = 8 * time.Second
+
+// idleInstances is how many functions are called once, so that an instance shares with others what it can share: the program of its
+// interpreter, which a single one is charged with alone.
+const idleInstances = 16
+
+// weighIdle reads the memory of idle instances of each language.
+func (b *bench) weighIdle(ctx context.Context) error {
+	for _, m := range b.langs {
+		for i := range idleInstances {
+			to, err := b.server.create(ctx, m.language, m.runtime.Name, fmt.Sprintf("idle-%s-%d", strings.ReplaceAll(m.Command, ".", "-"), i))
+			if err != nil {
+				return err
+			}
+			if err := b.callOnce(ctx, to); err != nil {
+				return err
+			}
+		}
+		var err error
+		if m.idlePSS, err = workers(b.server.pid(), m.program()); err != nil {
 			return err
 		}
 	}

@@ -200,7 +200,7 @@ free                 3         -      -          -  no target
 // TestEveryAimHasALine keeps the names of the targets and those of the lines the same.
 func TestEveryAimHasALine(t *testing.T) {
 	b := &bench{echo: newPlace(target{}, 0), server: &server{}, queue: &queued{}}
-	for _, l := range languages() {
+	for _, l := range append(languages(), language{Title: "Java"}) {
 		b.langs = append(b.langs, &measured{language: l, floor: newPlace(target{}, 0), hanshu: newPlace(target{}, 0)})
 	}
 	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}

@@ -44,10 +44,11 @@ func aims() map[string]aim {
 		"Node cold, p50":   {bound: 4},
 		"PHP cold, p50":    {bound: 1.5},
 
-		"Node instance PSS, one warm": {bound: 10},
-		"PHP instance PSS, one warm":  {bound: 6},
-		lineRSSReady:                  {bound: 50},
-		lineRSSLoaded:                 {bound: 50},
+		"Node instance PSS, idle, one of many": {bound: 10},
+		"PHP instance PSS, idle, one of many":  {bound: 6},
+		"Java instance PSS, idle, one of many": {bound: 24},
+		lineRSSReady:                           {bound: 50},
+		lineRSSCalled:                          {bound: 50},
 
 		lineGoWarm:     {ratio: true, atLeast: true, bound: 0.5},
 		lineGoCold:     {bound: 4},

@@ -120,8 +120,9 @@ func (b *bench) memoryRows() []row {
 	rows := []row{
 		{Line: "server start to ready", Unit: millisecond, Value: ms(b.server.begun)},
 		{Line: lineRSSReady, Unit: mebibyte, Value: b.ready.RSS},
-		{Line: "server RSS, after first calls", Unit: mebibyte, Value: b.called.RSS},
+		{Line: lineRSSCalled, Unit: mebibyte, Value: b.called.RSS},
 		{Line: lineRSSLoaded, Unit: mebibyte, Value: b.loaded.RSS, Floor: b.echoLoaded.RSS, Ratio: over(b.loaded.RSS, b.echoLoaded.RSS)},
+		{Line: lineRSSQuiet, Unit: mebibyte, Value: b.quiet.RSS},
 		{Line: "server PSS, after load", Unit: mebibyte, Value: b.loaded.PSS, Floor: b.echoLoaded.PSS, Ratio: over(b.loaded.PSS, b.echoLoaded.PSS)},
 	}
 	for _, m := range b.langs {
@@ -130,7 +131,8 @@ func (b *bench) memoryRows() []row {
 		rows = append(rows,
 			row{Line: m.Title + " instance PSS, one warm", Unit: mebibyte, Value: first, Floor: floor, Ratio: over(first, floor)},
 			row{Line: m.Title + " instance PSS, after load", Unit: mebibyte, Value: loaded, Floor: floor, Ratio: over(loaded, floor)},
-			row{Line: m.Title + " instances after load", Unit: count, Value: float64(len(m.loadedPSS))})
+			row{Line: m.Title + " instances after load", Unit: count, Value: float64(len(m.loadedPSS))},
+			row{Line: m.Title + " instance PSS, idle, one of many", Unit: mebibyte, Value: median(m.idlePSS)})
 	}
 	return rows
 }

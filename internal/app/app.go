@@ -248,6 +248,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "instances", Service: instances},
 		{Name: "jobs", Service: jobs},
 		{Name: "workflows", Service: engine},
+		{Name: "settling", Service: newSettle()},
 		{Name: "package sweep", Service: newSweep("packages", blobs.Sweep, db.DigestUsed, s.log)},
 		{Name: "sweep of unpacked packages", Service: newSweep("unpacked packages", cache.Sweep, db.DigestUsed, s.log)},
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},

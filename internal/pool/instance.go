@@ -113,14 +113,16 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 		return nil, nil, startError(err)
 	}
 	failed, err := in.load(g)
-	if failed == nil && err == nil {
-		err = in.box.SetCPU(faas.CPUMillis(g.key.memoryMB))
-	}
 	if failed != nil || err != nil {
 		in.retire()
 		<-in.box.Done()
 		return nil, failed, startError(err)
 	}
+	p.work.Go(func() { // beside the first call, which need not wait for the kernel's accounts
+		if in.box.SetCPU(faas.CPUMillis(g.key.memoryMB)) != nil {
+			in.box.Kill()
+		}
+	})
 	if g.slots > 1 {
 		p.share(in)
 	}
