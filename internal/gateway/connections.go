@@ -8,8 +8,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"slices"
 	"sync"
 	"syscall"
@@ -24,78 +22,56 @@ const (
 	maxIdle        = 1024
 	maxIdlePerHost = 64
 	idleTime       = time.Second
-	maxHeader      = 1 << 20  // bytes of an answer before its body
-	smallBody      = 32 << 10 // a socket takes so much before its other end reads
+	maxHeader      = 1 << 20 // bytes of an answer before its body
 )
 
-// dialing is the key of the faas.Backend in the context of a request to it.
-type dialing struct{}
-
-func dial(ctx context.Context) (net.Conn, error) {
-	b, ok := ctx.Value(dialing{}).(faas.Backend)
-	if !ok {
-		return nil, errors.New("no instance to connect to")
-	}
-	return b.Dial(ctx)
-}
-
-// connections makes requests to instances, over connections that it keeps. The host of a URL is the id of an instance, which no other ever
-// has.
+// connections makes requests to instances, over connections that it keeps, by the id of an instance, which no other ever has.
 //
 // It writes and reads where the request is served: http.Transport has two goroutines of its own for each connection, and to wake them
-// costs as much as the request. What waits for both directions at a time, upgrades and large bodies, goes through one.
+// costs as much as the request.
 type connections struct {
-	both *http.Transport
-
 	mu    sync.Mutex
-	idle  map[string][]*connection // by host, the one used last behind
+	idle  map[string][]*connection // by instance, the one used last behind
 	count int                      // of idle ones
 }
 
-func newConnections() *connections {
-	return &connections{
-		idle: map[string][]*connection{},
-		both: &http.Transport{
-			DialContext:  func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-			MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleTime, MaxResponseHeaderBytes: maxHeader,
-			DisableCompression: true, // what the client asked for is between it and the function
-		},
-	}
+func newConnections() *connections { return &connections{idle: map[string][]*connection{}} }
+
+// question is a request to an instance.
+type question struct {
+	to     faas.Backend
+	asked  *http.Request        // what a client asked; its method tells how the answer ends
+	text   []byte               // what is sent, whole
+	repeat bool                 // it may be made again
+	early  func(*http.Response) // hears of answers before the answer (1xx)
 }
 
-// RoundTrip is of http.RoundTripper.
-func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.ContentLength > smallBody || r.Header.Get("Upgrade") != "" {
-		return c.both.RoundTrip(r)
-	}
+// ask makes a request, until the body of its answer begins. The request, which is not kept, is no more than a socket takes before its
+// other end reads. When ctx ends so does the connection; the body tells of it then.
+func (c *connections) ask(ctx context.Context, q question) (*http.Response, error) {
 	for {
-		k, err := c.take(r)
+		k, err := c.take(ctx, q.to)
 		if err != nil {
 			return nil, err
 		}
-		k.stop = context.AfterFunc(r.Context(), func() { k.Close() })
-		answer, err := k.exchange(r)
+		k.stop = context.AfterFunc(ctx, func() { k.Close() })
+		answer, err := k.exchange(ctx, q)
 		if err == nil {
 			return answer, nil
 		}
 		k.done(false)
-		if gone := r.Context().Err(); gone != nil {
+		if gone := ctx.Err(); gone != nil {
 			return nil, gone
 		}
-		if !k.kept || k.answered || !repeatable(r) {
+		if !k.kept || k.answered || !q.repeat {
 			return nil, err
 		}
 	}
 }
 
-// repeatable tells whether a request may be made again that met the end of an idle connection: it may have been taken.
-func repeatable(r *http.Request) bool {
-	return r.ContentLength == 0 && slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, r.Method)
-}
-
 // take gives an idle connection to the instance, or a new one.
-func (c *connections) take(r *http.Request) (*connection, error) {
-	host := r.URL.Host
+func (c *connections) take(ctx context.Context, to faas.Backend) (*connection, error) {
+	host := to.ID()
 	for {
 		k := c.last(host)
 		if k == nil {
@@ -107,13 +83,20 @@ func (c *connections) take(r *http.Request) (*connection, error) {
 		}
 		k.Close()
 	}
-	conn, err := dial(r.Context())
+	conn, err := to.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := &connection{Conn: conn, all: c, host: host, out: bufio.NewWriter(conn)}
+	k := &connection{Conn: conn, all: c, host: host}
 	k.in = bufio.NewReader(&k.from)
 	k.from.conn = conn
+	if socket, ok := conn.(syscall.Conn); ok {
+		if k.raw, err = socket.SyscallConn(); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	k.look = k.peek
 	return k, nil
 }
 
@@ -161,14 +144,18 @@ type connection struct {
 	net.Conn
 	all   *connections
 	host  string
+	raw   syscall.RawConn // nil where it has none
 	in    *bufio.Reader
-	out   *bufio.Writer
 	from  bounded
 	timer *time.Timer // of its idleness
 	stop  func() bool // has the end of the request's context end it no more
 
 	kept     bool // it has made requests before
 	answered bool // something of an answer has come
+
+	look   func(fd uintptr) // peek, which finds still
+	still  bool
+	unread [1]byte
 }
 
 // bounded reads as much as it may.
@@ -188,20 +175,12 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // quiet tells whether an idle connection is still open, and nothing came over it that nobody asked for.
 func (k *connection) quiet() bool {
-	socket, ok := k.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false
-	}
-	quiet := false
-	err = raw.Control(func(fd uintptr) {
-		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = err == syscall.EAGAIN
-	})
-	return quiet && err == nil
+	return k.raw != nil && k.raw.Control(k.look) == nil && k.still
+}
+
+func (k *connection) peek(fd uintptr) {
+	_, _, err := syscall.Recvfrom(int(fd), k.unread[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	k.still = err == syscall.EAGAIN
 }
 
 func (k *connection) expire() {
@@ -217,43 +196,38 @@ func (k *connection) expire() {
 }
 
 // exchange makes a request, and reads its answer up to the body.
-func (k *connection) exchange(r *http.Request) (*http.Response, error) {
+func (k *connection) exchange(ctx context.Context, q question) (*http.Response, error) {
 	k.answered, k.from.left = false, maxHeader
-	err := r.Write(k.out)
-	if err == nil {
-		err = k.out.Flush()
-	}
+	_, err := k.Write(q.text)
 	if err == nil {
 		_, err = k.in.Peek(1)
 	}
 	k.answered = err == nil
 	for err == nil {
 		var answer *http.Response
-		if answer, err = http.ReadResponse(k.in, r); err != nil {
+		if answer, err = http.ReadResponse(k.in, q.asked); err != nil {
 			break
 		}
 		switch status := answer.StatusCode; {
 		case status >= http.StatusOK:
 			k.from.left = math.MaxInt64
-			k.hand(r, answer)
+			k.hand(ctx, answer)
 			return answer, nil
 		case status == http.StatusSwitchingProtocols:
 			return nil, errors.New("the function switches to a protocol that nobody asked for")
 		}
-		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.Got1xxResponse != nil {
-			err = trace.Got1xxResponse(answer.StatusCode, textproto.MIMEHeader(answer.Header))
-		}
+		q.early(answer)
 	}
 	return nil, err
 }
 
 // hand leaves the connection to the body of an answer, until that ends.
-func (k *connection) hand(r *http.Request, answer *http.Response) {
+func (k *connection) hand(ctx context.Context, answer *http.Response) {
 	if answer.Body == http.NoBody {
 		k.done(!answer.Close)
 		return
 	}
-	answer.Body = &body{ReadCloser: answer.Body, ctx: r.Context(), from: k, keep: !answer.Close}
+	answer.Body = &body{ReadCloser: answer.Body, ctx: ctx, from: k, keep: !answer.Close}
 }
 
 // done ends a request. The connection is kept if it may be, and is clean.
@@ -294,4 +268,10 @@ func (b *body) Close() error {
 		b.from.done(false)
 	}
 	return nil
+}
+
+// waits tells whether nothing of an answer's body has come with its header.
+func waits(answer io.ReadCloser) bool {
+	b, ok := answer.(*body)
+	return ok && b.from.in.Buffered() == 0
 }

@@ -83,14 +83,15 @@ const (
 
 type gateway struct {
 	Config
-	transport *connections // to functions that serve HTTP
-	buffers   buffers
-	debug     *log.Logger // of connections that break off
+	direct  *connections    // to functions that serve HTTP
+	proxied *http.Transport // likewise, for what is not plain
+	buffers buffers
+	debug   *log.Logger // of connections that break off
 }
 
 // New makes the handler of the data plane.
 func New(cfg Config) http.Handler {
-	return &gateway{Config: cfg, transport: newConnections(), debug: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
+	return &gateway{Config: cfg, direct: newConnections(), proxied: newProxied(), debug: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 }
 
 // exchange is one request on its way.

@@ -95,7 +95,7 @@ func (access) Can(_ context.Context, p faas.Principal, action auth.Action, r aut
 	return nil
 }
 
-func (b *bench) add(t *testing.T, code, data string) *faas.Trigger {
+func (b *bench) add(t testing.TB, code, data string) *faas.Trigger {
 	t.Helper()
 	one := &faas.Trigger{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", len(b.hooks)), Kind: code, Active: true,
 		Key: faas.FunctionKey{Project: "p", Package: "default", Name: "f", Version: faas.Latest}}
@@ -113,7 +113,7 @@ func (b *bench) add(t *testing.T, code, data string) *faas.Trigger {
 	return one
 }
 
-func newBench(t *testing.T, prefix string) *bench {
+func newBench(t testing.TB, prefix string) *bench {
 	b := &bench{sink: triggertest.NewSink(), hooks: map[string]string{}, output: `"ok"`}
 	at, err := url.Parse("http://127.0.0.1:8080" + prefix)
 	require.NoError(t, err)

@@ -27,16 +27,38 @@ const patience = time.Minute
 type site struct {
 	address string
 	dials   atomic.Int64
+	writes  atomic.Int64  // to the function
 	failure *faas.Failure // to answer with in place of an exchange
 	ends    chan error    // of each exchange, as talk saw it
 	heard   chan invoke.Request
+	quietly bool // nobody listens at heard and ends
 }
 
 func (s *site) ID() string { return "instance-7" }
 
 func (s *site) Dial(ctx context.Context) (net.Conn, error) {
 	s.dials.Add(1)
-	return new(net.Dialer).DialContext(ctx, "tcp", s.address)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, err
+	}
+	return counted{conn.(*net.TCPConn), &s.writes}, nil
+}
+
+// counted counts what is written in one piece.
+type counted struct {
+	*net.TCPConn
+	writes *atomic.Int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.TCPConn.Write(p)
+}
+
+func (c counted) ReadFrom(r io.Reader) (int64, error) {
+	c.writes.Add(1)
+	return c.TCPConn.ReadFrom(r)
 }
 
 func (s *site) Header() map[string]string {
@@ -44,6 +66,9 @@ func (s *site) Header() map[string]string {
 }
 
 func (s *site) exchange(ctx context.Context, r invoke.Request, talk func(faas.Backend) error) (*faas.Result, error) {
+	if s.quietly {
+		return &faas.Result{}, talk(s)
+	}
 	s.heard <- r
 	if s.failure != nil {
 		return &faas.Result{Failure: s.failure}, nil
@@ -129,6 +154,19 @@ func TestWebPassesThrough(t *testing.T) {
 	require.EqualValues(t, 1, s.dials.Load(), "connections are kept")
 }
 
+// TestWebWritesOnce sends a small request to the function in one piece: each further one wakes it in vain.
+func TestWebWritesOnce(t *testing.T) {
+	front, s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	})
+	for i, body := range []string{"", "words", strings.Repeat("long ", 200)} {
+		_, text := send(t, "POST", front+"/open", body)
+		require.Equal(t, body, text)
+		require.EqualValues(t, i+1, s.writes.Load())
+	}
+}
+
 func TestWebAuthAndLimits(t *testing.T) {
 	front, s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
@@ -180,6 +218,23 @@ func TestWebStreams(t *testing.T) {
 	require.Equal(t, "second", lines.Text())
 	require.NoError(t, resp.Body.Close())
 	require.NoError(t, <-s.ends)
+}
+
+// TestWebHeaderGoesAhead gives the client the header of an answer whose body is not there yet.
+func TestWebHeaderGoesAhead(t *testing.T) {
+	more := make(chan struct{})
+	front, _ := newSite(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-more
+		fmt.Fprint(w, "late")
+	})
+	resp, err := http.Get(front + "/open")
+	close(more)
+	require.NoError(t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "late", string(text))
+	require.NoError(t, resp.Body.Close())
 }
 
 // TestWebClientGone shows that a client's going reaches the function, before its answer has begun and after.

@@ -39,6 +39,7 @@ type group struct {
 
 	mu   sync.Mutex
 	peak *os.File // what memoryPeak reads, once it has been asked
+	from int      // its descriptor; to ask for it takes a system call
 }
 
 // findGroups looks for a tree this process may write to and makes a folder named token there. What an earlier process of
@@ -405,10 +406,11 @@ func (gr *group) memoryPeak() int64 {
 			gr.peak = nil
 			return 0
 		}
+		gr.from = int(gr.peak.Fd())
 	}
 	var text [24]byte
-	read, _ := gr.peak.ReadAt(text[:], 0)
-	n, _ := strconv.ParseInt(string(bytes.TrimSpace(text[:read])), 10, 64)
+	read, _ := unix.Pread(gr.from, text[:], 0) // ReadAt would ask again for the end of the file, which counts anew
+	n, _ := strconv.ParseInt(string(bytes.TrimSpace(text[:max(0, read)])), 10, 64)
 	return n
 }
 
@@ -451,6 +453,7 @@ func (gr *group) remove() {
 	gr.mu.Lock()
 	if gr.peak != nil {
 		gr.peak.Close()
+		gr.from = -1 // the number may be another file's from here on
 	}
 	gr.mu.Unlock()
 	if gr.parent.v2 != "" {

@@ -43,3 +43,23 @@ func TestMakeGroupOverALeftOne(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(dir, "inner"))
 	require.NoError(t, makeGroup(filepath.Join(dir, "new")))
 }
+
+// TestMemoryPeak reads the peak anew each time, and nothing once the group has gone: its descriptor may be another file's then.
+func TestMemoryPeak(t *testing.T) {
+	gr := &group{parent: &groups{v2: t.TempDir()}, name: "5"}
+	require.NoError(t, os.Mkdir(gr.folder(""), 0o755))
+	file := filepath.Join(gr.folder(""), "memory.peak")
+	require.Zero(t, gr.memoryPeak())
+	for text, want := range map[string]int64{"1000\n": 1000, "20000\n": 20000} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		require.Equal(t, want, gr.memoryPeak())
+	}
+	number := gr.from
+	gr.remove()
+	other, err := os.Open(file)
+	require.NoError(t, err)
+	defer other.Close()
+	if int(other.Fd()) == number { // but for another test that was quicker
+		require.Zero(t, gr.memoryPeak())
+	}
+}
