@@ -50,6 +50,7 @@ type bench struct {
 	timers *armed
 	jobs   *jobList
 	flows  *flowTimes
+	paged  *paged
 	wasm   wasmTimes
 
 	executables *executables // nil before they are measured
@@ -77,12 +78,13 @@ const (
 	partTimers = "timers"
 	partJobs   = "jobs"
 	partFlows  = "flows"
+	partIdle   = "idle"
 	partEdge   = "edge"
 	// partControl is no part of a whole run: it takes minutes.
 	partControl = "control"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partFlows, partControl}
+var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partFlows, partIdle, partControl}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -121,6 +123,8 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return b, b.measureJobs(ctx)
 	case partFlows:
 		return b, b.measureFlows(ctx)
+	case partIdle:
+		return b, b.measureReclaim(ctx)
 	case partEdge:
 		if err := b.measureBinds(ctx); err != nil {
 			return b, err
@@ -188,7 +192,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		return nil, err
 	}
 	b.server.stop() // what follows has servers of its own, and the machine to itself
-	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureBinds, b.measureFleet, b.measureFlows} {
+	for _, measure := range []func(context.Context) error{b.measureQueue, b.measureTimers, b.measureJobs, b.measureBinds, b.measureFleet, b.measureFlows, b.measureReclaim} {
 		if err := measure(ctx); err != nil {
 			return nil, err
 		}

@@ -205,7 +205,7 @@ func TestEveryAimHasALine(t *testing.T) {
 	}
 	b.executables = &executables{warm: newPlace(target{}, 0), echo: newPlace(target{}, 0)}
 	b.web = &web{through: newPlace(target{}, 0), alone: newPlace(target{}, 0)}
-	b.timers, b.jobs, b.flows, b.fleet, b.bound = &armed{}, &jobList{}, &flowTimes{}, &fleet{}, &bound{}
+	b.timers, b.jobs, b.flows, b.fleet, b.bound, b.paged = &armed{}, &jobList{}, &flowTimes{}, &fleet{}, &bound{}, &paged{}
 	alone := &bench{opts: options{only: partControl}, control: &controlled{}}
 	judged := 0
 	for _, r := range append(b.rows(), alone.rows()...) {

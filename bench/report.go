@@ -86,6 +86,7 @@ func aims() map[string]aim {
 	maps.Copy(all, fleetAims())
 	maps.Copy(all, boundAims())
 	maps.Copy(all, controlAims())
+	maps.Copy(all, pagedAims())
 	return all
 }
 

@@ -48,6 +48,8 @@ func (b *bench) lines() []row {
 		return b.jobs.rows()
 	case partFlows:
 		return b.flows.rows()
+	case partIdle:
+		return b.paged.rows()
 	case partEdge:
 		return slices.Concat(b.bound.rows(), b.fleet.rows())
 	case partControl:
@@ -74,7 +76,7 @@ func (b *bench) lines() []row {
 	}
 	rows = append(rows, b.forkRows()...)
 	rows = append(rows, b.memoryRows()...)
-	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.bound.rows(), b.fleet.rows(), b.flows.rows())
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.bound.rows(), b.fleet.rows(), b.flows.rows(), b.paged.rows())
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.
@@ -200,6 +202,10 @@ func (b *bench) faults() (wrong, errors int64, first string) {
 		wrong += s.Wrong
 		errors += s.Errors
 		first = cmp.Or(first, s.First)
+	}
+	if p := b.paged; p != nil {
+		wrong += p.wake.Wrong
+		first = cmp.Or(first, p.wake.First)
 	}
 	return wrong + b.goCold.Wrong + b.wasm.calls.Wrong, errors, cmp.Or(first, b.goCold.First, b.wasm.calls.First)
 }

@@ -51,6 +51,7 @@ an environment variable too: --data-dir as HANSHU_DATA_DIR, and so on.` + exitHe
 	f.IntVar(&cfg.MaxInstances, "max-instances", cfg.MaxInstances, "instances of all functions together")
 	f.IntVar(&cfg.Prepared, "prepared", cfg.Prepared, "booted workers that wait for a function, of one interpreter, at most; 0 for none")
 	f.DurationVar(&cfg.IdleTimeout, "idle-timeout", cfg.IdleTimeout, "after which an unused instance ends")
+	f.DurationVar(&cfg.ReclaimAfter, "reclaim-after", cfg.ReclaimAfter, "after which an unused, frozen instance is paged out, where the host has swap; 0 for never")
 	f.DurationVar(&cfg.FreezeAfter, "freeze-after", cfg.FreezeAfter, "after which an unused instance is frozen, where the host can; 0 for never")
 	f.DurationVar(&cfg.QueueWait, "queue-wait", cfg.QueueWait, "the longest a call waits for an instance")
 	f.IntVar(&cfg.QueueLength, "queue-length", cfg.QueueLength, "calls that wait for one function; the next is refused")

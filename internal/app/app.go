@@ -193,7 +193,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	instances = pool.New(pool.Config{
 		Driver: s.driver, Levels: levels, Network: s.openNetwork(counters), Walls: walls, Folders: cache, Images: images, Runtimes: catalogue, Variables: functions,
 		StateDir: filepath.Join(s.cfg.DataDir, "runtime"), Region: s.cfg.Region, MaxInstances: s.cfg.MaxInstances, Prepared: prepared(s.cfg), IdleTimeout: s.cfg.IdleTimeout,
-		FreezeAfter: s.cfg.FreezeAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
+		FreezeAfter: s.cfg.FreezeAfter, ReclaimAfter: s.cfg.ReclaimAfter, MaxQueue: s.cfg.QueueLength, Versions: db, Zone: zone, Note: noteIn(records), Peer: asked, Credentials: functionRoles{identities},
 		Log: s.log, Metrics: counters,
 	})
 	afar, err := s.newGateways(db, blobs, sealer, functions, counters)

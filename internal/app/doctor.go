@@ -78,11 +78,14 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Finding {
 
 // checkIdle tells what becomes of instances without calls.
 func checkIdle(cfg config.Config, c sandbox.Capabilities) Finding {
-	frozen := "not frozen"
+	frozen, out := "not frozen", ""
 	if c.Freeze && cfg.FreezeAfter > 0 {
 		frozen = fmt.Sprintf("frozen after %v (--freeze-after)", cfg.FreezeAfter)
+		if c.Reclaim && cfg.ReclaimAfter > 0 {
+			out = fmt.Sprintf("paged out after %v while the host has swap (--reclaim-after), ", cfg.ReclaimAfter)
+		}
 	}
-	return fine("idle instances", fmt.Sprintf("%s, ended after %v (--idle-timeout); their memory is not paged out meanwhile, with swap or without", frozen, cfg.IdleTimeout))
+	return fine("idle instances", fmt.Sprintf("%s, %sended after %v (--idle-timeout)", frozen, out, cfg.IdleTimeout))
 }
 
 // checkLevels tells which levels of isolation functions can choose.

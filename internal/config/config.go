@@ -48,6 +48,7 @@ type Config struct {
 	Prepared      int           // booted workers that wait for a function, of one interpreter, at most
 	IdleTimeout   time.Duration // after which an unused instance ends
 	FreezeAfter   time.Duration // after which an unused instance is frozen, where the host can; 0 for never
+	ReclaimAfter  time.Duration // after which a frozen instance is paged out, where the host has swap; 0 for never
 	QueueWait     time.Duration // the longest a call waits for an instance
 	QueueLength   int           // calls that wait for one function
 
@@ -104,7 +105,7 @@ func defaults(lookup func(string) (string, bool), uid int) Config {
 		Listen: "127.0.0.1:8080", DataDir: defaultDataDir(lookup, uid), Region: "local-1",
 		TimerZone: "Asia/Shanghai", TimerMissed: MissedOnce,
 		Sandbox: SandboxAuto, Egress: "none", MaxInstances: 100, Prepared: 64, IdleTimeout: time.Minute,
-		FreezeAfter: time.Second, QueueWait: 30 * time.Second, QueueLength: 10_000,
+		FreezeAfter: time.Second, ReclaimAfter: 2 * time.Minute, QueueWait: 30 * time.Second, QueueLength: 10_000,
 		LogLevel: "info", LogFormat: "text",
 		RecordAge: 7 * 24 * time.Hour, RecordBytes: 1 << 30, RecordEvents: 64 << 10,
 		QuotaFunctions: 400, QuotaCodeBytes: 10 << 30,
@@ -156,6 +157,7 @@ func (c *Config) Validate() error {
 	check(c.Prepared >= 0 && c.Prepared <= 1000, "--prepared: %d must be 0 to 1000", c.Prepared)
 	check(c.IdleTimeout >= time.Second && c.IdleTimeout <= 24*time.Hour, "--idle-timeout: %v must be 1s to 24h", c.IdleTimeout)
 	check(c.FreezeAfter == 0 || c.FreezeAfter >= 10*time.Millisecond && c.FreezeAfter <= 24*time.Hour, "--freeze-after: %v must be 0 (never) or 10ms to 24h", c.FreezeAfter)
+	check(c.ReclaimAfter == 0 || c.ReclaimAfter >= 10*time.Millisecond && c.ReclaimAfter <= 24*time.Hour, "--reclaim-after: %v must be 0 (never) or 10ms to 24h", c.ReclaimAfter)
 	check(c.QueueWait >= 10*time.Millisecond && c.QueueWait <= time.Hour, "--queue-wait: %v must be 10ms to 1h", c.QueueWait)
 	check(c.QueueLength >= 1 && c.QueueLength <= 1_000_000, "--queue-length: %d must be 1 to 1000000", c.QueueLength)
 	check(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "--log-level: %q must be debug, info, warn or error", c.LogLevel)

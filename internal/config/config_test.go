@@ -89,6 +89,7 @@ func TestValidate(t *testing.T) {
 		{"private networks by name", func(c *Config) { c.EgressPrivate = []string{"db.internal"} }, "--egress-private"},
 		{"instances", func(c *Config) { c.MaxInstances = 0 }, "--max-instances"},
 		{"idle", func(c *Config) { c.IdleTimeout = 0 }, "--idle-timeout"},
+		{"reclaim", func(c *Config) { c.ReclaimAfter = time.Millisecond }, "--reclaim-after"},
 		{"freeze", func(c *Config) { c.FreezeAfter = time.Millisecond }, "--freeze-after"},
 		{"never freeze", func(c *Config) { c.FreezeAfter = 0 }, ""},
 		{"queue wait", func(c *Config) { c.QueueWait = 0 }, "--queue-wait"},
@@ -132,7 +133,7 @@ func TestFromEnv(t *testing.T) {
 	c, err := FromEnv(env("HOME", "/h", "PATH", "/bin", "HANSHU_LISTEN", "0.0.0.0:80", "HANSHU_DATA_DIR", "/d", "HANSHU_DEV", "true", "HANSHU_DB", "postgres://h/d",
 		"HANSHU_REGION", "r", "HANSHU_PUBLIC_URL", "http://p", "HANSHU_GATEWAY_LISTEN", ":81", "HANSHU_GATEWAY_URL", "http://g", "HANSHU_TIMER_ZONE", "UTC", "HANSHU_TIMER_MISSED", "all",
 		"HANSHU_SANDBOX", "none", "HANSHU_OCI_RUNTIME", "/o", "HANSHU_EGRESS", "open", "HANSHU_EGRESS_FIXED", "1", "HANSHU_EGRESS_PRIVATE", "10.0.0.0/8", "HANSHU_MAX_INSTANCES", "7", "HANSHU_PREPARED", "5", "HANSHU_IDLE_TIMEOUT", "5m",
-		"HANSHU_FREEZE_AFTER", "2s", "HANSHU_QUEUE_WAIT", "3s", "HANSHU_QUEUE_LENGTH", "4",
+		"HANSHU_FREEZE_AFTER", "2s", "HANSHU_RECLAIM_AFTER", "6m", "HANSHU_QUEUE_WAIT", "3s", "HANSHU_QUEUE_LENGTH", "4",
 		"HANSHU_ALLOW_PRIVATE_CODE_URLS", "10.0.0.0/8, git.corp,", "HANSHU_S3_ENDPOINT", "http://s3", "HANSHU_S3_REGION", "z",
 		"HANSHU_S3_ACCESS_KEY", "a", "HANSHU_S3_SECRET_KEY", "b", "HANSHU_S3_PATH_STYLE", "1", "HANSHU_S3_BUCKETS", "c", "HANSHU_LOG_LEVEL", "debug",
 		"HANSHU_LOG_FORMAT", "json", "HANSHU_RECORD_AGE", "24h", "HANSHU_RECORD_BYTES", "5", "HANSHU_RECORD_EVENTS", "6", "HANSHU_QUOTA_FUNCTIONS", "8", "HANSHU_QUOTA_CODE_BYTES", "9", "HANSHU_REGISTRY_AUTH", "/auth",
@@ -140,7 +141,7 @@ func TestFromEnv(t *testing.T) {
 	require.NoError(t, err)
 	want := Config{Listen: "0.0.0.0:80", DataDir: "/d", Dev: true, DB: "postgres://h/d", Region: "r",
 		PublicURL: "http://p", GatewayListen: ":81", GatewayURL: "http://g", TimerZone: "UTC", TimerMissed: "all", Sandbox: "none", OCIRuntime: "/o", Egress: "open", EgressFixed: true, EgressPrivate: []string{"10.0.0.0/8"}, MaxInstances: 7, Prepared: 5,
-		IdleTimeout: 5 * time.Minute, FreezeAfter: 2 * time.Second, QueueWait: 3 * time.Second, QueueLength: 4, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
+		IdleTimeout: 5 * time.Minute, FreezeAfter: 2 * time.Second, ReclaimAfter: 6 * time.Minute, QueueWait: 3 * time.Second, QueueLength: 4, AllowPrivateCodeURLs: []string{"10.0.0.0/8", "git.corp"},
 		S3: S3{"http://s3", "z", "a", "b", true, []string{"c"}}, LogLevel: "debug", LogFormat: "json", RecordAge: 24 * time.Hour, RecordBytes: 5, RecordEvents: 6, QuotaFunctions: 8, QuotaCodeBytes: 9, Path: "/bin", RegistryAuth: "/auth",
 		MQTT: MQTT{":1883", "mqtt://b", "mqtt://u", "/c", "/k"}}
 	require.Equal(t, want, c)

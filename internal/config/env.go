@@ -60,6 +60,7 @@ func (c *Config) fromEnv(lookup func(string) (string, bool)) error {
 	})
 	take("HANSHU_IDLE_TIMEOUT", duration(&c.IdleTimeout))
 	take("HANSHU_FREEZE_AFTER", duration(&c.FreezeAfter))
+	take("HANSHU_RECLAIM_AFTER", duration(&c.ReclaimAfter))
 	take("HANSHU_QUEUE_WAIT", duration(&c.QueueWait))
 	take("HANSHU_QUEUE_LENGTH", func(s string) error {
 		n, err := strconv.Atoi(s)

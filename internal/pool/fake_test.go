@@ -54,10 +54,12 @@ type actor struct {
 	mu     sync.Mutex
 	frozen chan struct{} // closed by Thaw; nil while not frozen
 	frosts atomic.Int64
+
+	reclaims atomic.Int64
 }
 
 func (d *actors) Capabilities() sandbox.Capabilities {
-	return sandbox.Capabilities{Attach: d.attach, Freeze: d.freeze}
+	return sandbox.Capabilities{Attach: d.attach, Freeze: d.freeze, Reclaim: d.freeze}
 }
 
 func (d *actors) Close() error { return nil }
@@ -102,6 +104,11 @@ func (a *actor) Freeze() error {
 		a.frozen = make(chan struct{})
 		a.frosts.Add(1)
 	}
+	return nil
+}
+
+func (a *actor) Reclaim() error {
+	a.reclaims.Add(1)
 	return nil
 }
 

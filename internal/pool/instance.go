@@ -70,6 +70,7 @@ type instance struct {
 
 	// What follows is guarded by the group.
 	idleSince time.Time
+	reclaimed time.Time // the idleSince at which it was paged out; guarded by the group
 	beatAt    time.Time // when it was last asked how it is
 	active    int       // calls under way, where there may be several
 	overdue   int       // of these, exchanges whose time is over

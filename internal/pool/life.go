@@ -215,6 +215,9 @@ func (p *Pool) lookAfter(now time.Time) {
 			g.beat(now)
 		} else if p.cfg.FreezeAfter > 0 && g.driver.Capabilities().Freeze {
 			g.freezeIdle(now.Add(-p.cfg.FreezeAfter))
+			if p.cfg.ReclaimAfter > 0 && g.driver.Capabilities().Reclaim {
+				g.reclaimIdle(now.Add(-p.cfg.ReclaimAfter))
+			}
 		}
 	}
 	for _, s := range shelves {
@@ -242,6 +245,39 @@ func (g *group) freezeIdle(before time.Time) {
 			g.pool.cfg.Log.Warn("an idle instance could not be frozen", "function", g.function.Name, "err", err)
 		}
 	}
+}
+
+// reclaimIdle pages out the instances that have been frozen and idled since before a time, each once while it idles, and one after the other.
+// A call that comes meanwhile is not held up for it, but for reading its pages again.
+func (g *group) reclaimIdle(before time.Time) {
+	var cold []*instance
+	g.mu.Lock()
+	for _, in := range g.idle {
+		if in.idleSince.Before(before) && in.ice.due.Load() && !in.reclaimed.Equal(in.idleSince) {
+			in.reclaimed = in.idleSince
+			cold = append(cold, in)
+		}
+	}
+	g.mu.Unlock()
+	if len(cold) == 0 {
+		return
+	}
+	p := g.pool
+	p.work.Go(func() {
+		p.reclaiming.Lock()
+		defer p.reclaiming.Unlock()
+		for _, in := range cold {
+			if !in.ice.due.Load() || p.ctx.Err() != nil {
+				continue
+			}
+			switch err := in.box.Reclaim(); {
+			case err == nil:
+				p.stats.reclaimed.Inc()
+			case !errors.Is(err, errors.ErrUnsupported) && !in.gone():
+				p.cfg.Log.Warn("an idle instance could not be paged out", "function", g.function.Name, "err", err)
+			}
+		}
+	})
 }
 
 // beat asks the instances that idle how they are, each once in a while. One that is not well is ended. An instance that runs a

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -229,6 +230,58 @@ func TestFreeze(t *testing.T) {
 		}
 		require.EqualValues(t, 1, s.driver.started.Load())
 	}
+}
+
+// TestReclaim has an instance idle twice: each time it is paged out once, and it answers.
+func TestReclaim(t *testing.T) {
+	var idler atomic.Pointer[actor]
+	s := newStage(t, &actors{freeze: true, play: func(a *actor) {
+		if a.loaded() {
+			idler.Store(a)
+			a.echo()
+		}
+	}}, func(c *pool.Config) { c.FreezeAfter, c.ReclaimAfter = time.Millisecond, 20*time.Millisecond })
+	f := s.function()
+	for i, event := range []string{`1`, `2`} {
+		res, err := s.try(t.Context(), f, event, time.Second)
+		require.NoError(t, err)
+		require.Equal(t, event, string(res.Output))
+		a := idler.Load()
+		require.Eventually(t, func() bool { return a.reclaims.Load() == int64(i+1) }, 10*time.Second, time.Millisecond)
+		<-time.After(50 * time.Millisecond) // time itself must pass: the instance idles on
+		require.EqualValues(t, i+1, a.reclaims.Load(), "it is paged out again and again")
+	}
+	require.EqualValues(t, 1, s.driver.started.Load())
+}
+
+// TestPagedOutPythonAnswers is the same with the real thing.
+func TestPagedOutPythonAnswers(t *testing.T) {
+	h := newHouse(t, func(c *pool.Config) {
+		c.FreezeAfter, c.ReclaimAfter = 20*time.Millisecond, 40*time.Millisecond
+	})
+	if !h.driver.Capabilities().Reclaim {
+		need.Skip(t, "only root, on a host with a cgroup v2 tree, pages instances out")
+	}
+	need.Swap(t)
+	f := h.function(t, `import time
+held = bytearray(b'x') * (8 << 20)
+begun = time.time()
+def swapped():
+    return int(next(l for l in open('/proc/self/status') if l.startswith('VmSwap')).split()[1])
+def handler(event, context):
+    return [swapped(), held.count(b'x'), begun]
+`)
+	var first, again []float64
+	require.NoError(t, json.Unmarshal(h.call(t, f, `0`).Output, &first))
+	require.Eventually(t, func() bool {
+		<-time.After(100 * time.Millisecond) // time itself must pass: the instance idles
+		res := h.call(t, f, `1`)
+		require.Nil(t, res.Failure)
+		require.False(t, res.Cold)
+		require.NoError(t, json.Unmarshal(res.Output, &again))
+		require.Equal(t, first[1:], again[1:], "it is another one, or has lost what it held")
+		return again[0] > 7<<10
+	}, 20*time.Second, time.Millisecond, "nothing of it was paged out")
 }
 
 // TestFrozenPythonAnswers is the same with the real thing, and its time does not run while it is frozen.

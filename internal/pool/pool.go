@@ -61,6 +61,7 @@ type Config struct {
 	// IdleAfter is the IdleTimeout of one function; 0 for that of all. It may be nil.
 	IdleAfter    func(f *faas.Function) time.Duration
 	FreezeAfter  time.Duration // after which an instance without calls is frozen, where the sandbox can; 0 for never
+	ReclaimAfter time.Duration // after which a frozen instance is paged out, where the sandbox can and the host has swap; 0 for never
 	BeatEvery    time.Duration // between two questions to a heartbeat handler; 5 s
 	StartTimeout time.Duration // for a process to come up, before any code of the owner's runs; 30 s
 
@@ -94,7 +95,8 @@ type Pool struct {
 	ctx       context.Context // ends with a hard stop
 	cancel    context.CancelFunc
 
-	parting sync.WaitGroup // instances that say their last word
+	parting    sync.WaitGroup // instances that say their last word
+	reclaiming sync.Mutex     // one instance is paged out at a time
 
 	mu         sync.RWMutex
 	groups     map[groupKey]*group
@@ -115,8 +117,8 @@ type Pool struct {
 }
 
 type stats struct {
-	warm, cold, failed, lost, paused metrics.Counter
-	start                            metrics.Histogram
+	warm, cold, failed, lost, paused, reclaimed metrics.Counter
+	start                                       metrics.Histogram
 }
 
 // groupKey tells apart what may not share an instance.
@@ -140,12 +142,13 @@ func New(cfg Config) *Pool {
 		cfg: cfg, groups: map[groupKey]*group{}, live: map[*instance]struct{}{}, shelves: map[string]*shelf{},
 		starts: make(chan struct{}, 2*runtime.NumCPU()),
 		stats: stats{
-			warm:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="warm"}`),
-			cold:   cfg.Metrics.Counter(`hanshu_pool_calls_total{start="cold"}`),
-			failed: cfg.Metrics.Counter(`hanshu_pool_starts_failed_total`),
-			lost:   cfg.Metrics.Counter(`hanshu_pool_instances_lost_total`),
-			paused: cfg.Metrics.Counter(`hanshu_pool_starts_paused_total`),
-			start:  cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
+			warm:      cfg.Metrics.Counter(`hanshu_pool_calls_total{start="warm"}`),
+			cold:      cfg.Metrics.Counter(`hanshu_pool_calls_total{start="cold"}`),
+			failed:    cfg.Metrics.Counter(`hanshu_pool_starts_failed_total`),
+			lost:      cfg.Metrics.Counter(`hanshu_pool_instances_lost_total`),
+			paused:    cfg.Metrics.Counter(`hanshu_pool_starts_paused_total`),
+			reclaimed: cfg.Metrics.Counter(`hanshu_pool_instances_paged_out_total`),
+			start:     cfg.Metrics.Histogram(`hanshu_pool_start_seconds`),
 		},
 	}
 	p.zones = schedule.NewZones(cfg.Zone)

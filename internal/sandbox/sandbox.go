@@ -79,6 +79,9 @@ type Instance interface {
 	// with the server's own death, as any other. Only drivers whose Capabilities say Freeze can do it.
 	Freeze() error
 	Thaw() error
+	// Reclaim writes what the processes of a frozen tree alone hold in memory out to swap; it is read again as it is used. It fails with
+	// errors.ErrUnsupported while the host has no swap, and where the driver's Capabilities do not say Reclaim.
+	Reclaim() error
 	// MemoryPeak is the highest memory use of the tree so far, in bytes; 0 where the level cannot tell.
 	MemoryPeak() int64
 	// Kill ends the whole tree at once. It may be called at any time, by anyone, more than once.
@@ -108,6 +111,8 @@ type Capabilities struct {
 	Network bool
 	// Freeze tells whether Instance.Freeze works.
 	Freeze bool
+	// Reclaim tells whether Instance.Reclaim works while the host has swap.
+	Reclaim bool
 	// Root tells whether Spec.Root works.
 	Root bool
 	// Isolated is false for a driver that gives no protection at all.

@@ -55,6 +55,7 @@ type Driver struct {
 	landlock   *initspec.Landlock
 	without    []string // guards left out, by tests only
 	freezes    bool
+	reclaims   bool // can page out what is frozen
 	networks   bool
 
 	starts   chan startRequest
@@ -131,6 +132,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		err := d.probe(ctx)
 		if err == nil {
 			d.freezes = d.canFreeze()
+			d.reclaims = d.canReclaim()
 			if privileged {
 				d.startAttacher()
 			}
@@ -246,7 +248,7 @@ func (d *Driver) Capabilities() sandbox.Capabilities {
 		paths = "landlock, "
 	}
 	return sandbox.Capabilities{
-		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Network: d.networks, Root: true, Lacks: d.missing,
+		Driver: "native", Isolated: true, Attach: d.detached != nil, Freeze: d.freezes, Reclaim: d.reclaims, Network: d.networks, Root: true, Lacks: d.missing,
 		Level: "namespaces, read-only view, no privileges, seccomp allow-list, " + paths + who + ", " + d.groups.level(),
 	}
 }

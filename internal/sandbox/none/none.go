@@ -118,6 +118,9 @@ func (in *instance) Network() (*os.File, error) { return nil, errors.ErrUnsuppor
 // Freeze implements sandbox.Instance: a signal would stop one process group, and any process in it could undo it.
 func (in *instance) Freeze() error { return errors.ErrUnsupported }
 
+// Reclaim implements sandbox.Instance.
+func (in *instance) Reclaim() error { return errors.ErrUnsupported }
+
 // Thaw implements sandbox.Instance.
 func (in *instance) Thaw() error { return errors.ErrUnsupported }
 

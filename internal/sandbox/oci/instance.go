@@ -55,6 +55,9 @@ func (in *instance) Network() (*os.File, error) { return nil, errors.ErrUnsuppor
 // Freeze implements sandbox.Instance.
 func (in *instance) Freeze() error { return errors.ErrUnsupported }
 
+// Reclaim implements sandbox.Instance.
+func (in *instance) Reclaim() error { return errors.ErrUnsupported }
+
 // Thaw implements sandbox.Instance.
 func (in *instance) Thaw() error { return errors.ErrUnsupported }
 

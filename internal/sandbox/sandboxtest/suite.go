@@ -36,6 +36,7 @@ func runShared(t *testing.T, d sandbox.Driver, newDriver func(t *testing.T) sand
 	t.Run("root of its own", func(t *testing.T) { testRoot(t, d) })
 	t.Run("kill ends the whole tree", func(t *testing.T) { testKill(t, d) })
 	t.Run("freeze", func(t *testing.T) { testFreeze(t, d) })
+	t.Run("reclaim", func(t *testing.T) { testReclaim(t, d) })
 	t.Run("network", func(t *testing.T) { testNetwork(t, d) })
 	t.Run("patient", func(t *testing.T) { testPatient(t, d) })
 	t.Run("attach", func(t *testing.T) { testAttach(t, d) })
