@@ -17,6 +17,8 @@ type Trigger struct {
 	URN     string         `json:"func_urn,omitempty"` // in the list of a project only
 	// InvokeURL is where requests or events are posted to; "" for a trigger that takes none.
 	InvokeURL string `json:"invoke_url,omitempty"`
+	// LastError is why the server does not reach the trigger's broker now; "" while it does.
+	LastError string `json:"last_error,omitempty"`
 }
 
 // The states of a Trigger.

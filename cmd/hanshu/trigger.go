@@ -133,7 +133,11 @@ func runTriggerList(ctx context.Context, c *cli, args []string) error {
 	}
 	rows := [][]string{{"ID", "FUNCTION", "TYPE", "STATUS", "WHAT"}}
 	for _, t := range list {
-		rows = append(rows, []string{t.ID, c.clean(shortURN(t.URN)), t.Type, t.Status, c.clean(oneLine(triggerSummary(t)))})
+		what := triggerSummary(t)
+		if t.LastError != "" {
+			what = "not listening: " + t.LastError + " (" + what + ")"
+		}
+		rows = append(rows, []string{t.ID, c.clean(shortURN(t.URN)), t.Type, t.Status, c.clean(oneLine(what))})
 	}
 	c.table(rows)
 	return nil

@@ -1,7 +1,9 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,6 +14,8 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
 )
+
+var errLost = errors.New("the connection was lost")
 
 // Source listens to a broker for one trigger.
 type Source interface {
@@ -47,8 +51,9 @@ type Listeners struct {
 }
 
 type listener struct {
-	cancel context.CancelFunc
-	ended  chan struct{}
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	failure *string // why it does not listen now; "" when it does, or tries for the first time; guarded by Listeners.mu
 }
 
 // NewListeners makes Listeners.
@@ -62,8 +67,17 @@ func NewListeners(cfg ListenersConfig) *Listeners {
 // Region is what events say of where this server stands.
 func (l *Listeners) Region() string { return l.cfg.Region }
 
-// Show is of Kind: there is nothing to show beside the event data.
-func (l *Listeners) Show(*faas.Trigger, map[string]string, map[string]any) {}
+// LastError is what Show calls the reason why a trigger does not listen.
+const LastError = "last_error"
+
+// Show is of Kind: beside the event data it shows why this server does not reach the broker, while it does not.
+func (l *Listeners) Show(t *faas.Trigger, _ map[string]string, shown map[string]any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text := l.active[t.ID].failure; text != nil && *text != "" {
+		shown[LastError] = *text
+	}
+}
 
 // Start is of lifecycle.Service.
 func (l *Listeners) Start(context.Context) error { return nil }
@@ -93,11 +107,15 @@ func (l *Listeners) Listen(t *faas.Trigger, source Source) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	one := listener{cancel, make(chan struct{})}
+	one := listener{cancel, make(chan struct{}), new(string)}
 	l.active[t.ID] = one
 	go func() {
 		defer close(one.ended)
-		l.keep(ctx, t, source)
+		l.keep(ctx, t, source, func(failure string) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			*one.failure = failure
+		})
 	}()
 }
 
@@ -113,20 +131,23 @@ func (l *Listeners) Drop(id string) {
 	}
 }
 
-// keep listens until ctx ends.
-func (l *Listeners) keep(ctx context.Context, t *faas.Trigger, source Source) {
+// keep listens until ctx ends, and tells why it does not while it does not.
+func (l *Listeners) keep(ctx context.Context, t *faas.Trigger, source Source, tell func(failure string)) {
 	log := l.cfg.Log.With("trigger", t.ID, "kind", t.Kind)
 	batch := &Batch{listeners: l, trigger: t, log: log}
 	pause := firstPause
 	for {
 		err := source.Listen(ctx, batch, func() {
 			pause = firstPause
+			tell("")
 			log.Info("a trigger listens to its broker")
 		})
 		if ctx.Err() != nil {
 			return
 		}
-		log.Warn("a trigger has lost its broker; trying again", "in", pause, "err", plainly(err))
+		why := plainly(cmp.Or(err, errLost))
+		tell(why.Error())
+		log.Warn("a trigger has lost its broker; trying again", "in", pause, "err", why)
 		if !sleep(ctx, pause) {
 			return
 		}

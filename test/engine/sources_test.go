@@ -105,6 +105,34 @@ func TestSources(t *testing.T) {
 	}
 }
 
+// TestBrokerOutOfReach asks for the triggers of a function, of which one has a broker that is not there.
+func TestBrokerOutOfReach(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.create(t, function{name: "deaf", runtime: python, source: pythonEcho})
+	h.trigger(t, "deaf", "TIMER", map[string]any{"name": "tick", "schedule_type": "Rate", "schedule": "1d"})
+	h.trigger(t, "deaf", "MQTT", map[string]any{"broker_url": "mqtt://127.0.0.1:1", "topic": "home/#"})
+	list := strings.Replace(h.function("deaf"), "/fgs/functions/", "/fgs/triggers/", 1) + ":latest"
+	require.Eventually(t, func() bool {
+		a, err := h.do(t.Context(), http.MethodGet, list, nil)
+		require.NoError(t, err)
+		var all []struct {
+			Kind      string         `json:"trigger_type_code"`
+			Data      map[string]any `json:"event_data"`
+			LastError string         `json:"last_error"`
+		}
+		require.NoError(t, json.Unmarshal(a.body, &all), "%s", a.body)
+		require.Len(t, all, 2)
+		errors := map[string]string{}
+		for _, one := range all {
+			require.NotContains(t, one.Data, "last_error", "what was sent is given back")
+			errors[one.Kind] = one.LastError
+		}
+		require.Empty(t, errors["TIMER"])
+		return strings.Contains(errors["MQTT"], "refused")
+	}, time.Minute, 50*time.Millisecond, "nobody learns that the broker is not there")
+}
+
 // awaitSources waits until each source has caused a good run that says its word, and gives those runs' ids by source.
 func (h *host) awaitSources(t *testing.T, name string, awaited map[string]string) map[string]string {
 	t.Helper()

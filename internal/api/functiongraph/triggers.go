@@ -31,6 +31,7 @@ type triggerAnswer struct {
 	UpdatedTime string         `json:"last_updated_time"`
 	FuncURN     string         `json:"func_urn,omitempty"`   // in the list of a project only
 	InvokeURL   string         `json:"invoke_url,omitempty"` // ours: where its events are posted to
+	LastError   string         `json:"last_error,omitempty"` // ours: why this server does not reach its broker
 }
 
 // The states of a trigger.
@@ -39,8 +40,11 @@ const (
 	statusDisabled = "DISABLED"
 )
 
-// invokeURL is the name of a trigger's address.
-const invokeURL = "invoke_url"
+// Names of what is shown of a trigger beside its event data: its address, and why it does not listen.
+const (
+	invokeURL = "invoke_url"
+	lastError = "last_error"
+)
 
 // triggerRoutes lists the operations of reference 1.5, and two of 1.16 that Terraform's data sources use.
 func (a *api) triggerRoutes() []httpkit.Route {
@@ -109,19 +113,21 @@ func eventObject(raw json.RawMessage) (map[string]any, error) {
 	return data, nil
 }
 
-// toTrigger gives event data as it was sent, or Terraform's next plan would find a change. So an address of ours stands beside it, but for
-// routes: there the vendor's answer has it inside (reference 4.1).
+// toTrigger gives event data as it was sent, or Terraform's next plan would find a change. So what is ours stands beside it, but for
+// the address of routes: there the vendor's answer has it inside (reference 4.1).
 func toTrigger(t control.TriggerView) triggerAnswer {
 	answer := triggerAnswer{
-		ID: t.ID, TypeCode: t.Kind, Status: statusDisabled, EventData: t.Shown,
+		ID: t.ID, TypeCode: t.Kind, Status: statusDisabled,
 		CreatedTime: t.CreatedAt.UTC().Format(time.RFC3339), UpdatedTime: t.ModifiedAt.UTC().Format(time.RFC3339),
 	}
 	if t.Active {
 		answer.Status = statusActive
 	}
 	answer.InvokeURL, _ = t.Shown[invokeURL].(string)
-	if _, route := t.Shown["api_id"]; answer.InvokeURL != "" && !route {
-		answer.EventData = maps.Clone(t.Shown)
+	answer.LastError, _ = t.Shown[lastError].(string)
+	answer.EventData = maps.Clone(t.Shown)
+	delete(answer.EventData, lastError)
+	if _, route := t.Shown["api_id"]; !route {
 		delete(answer.EventData, invokeURL)
 	}
 	return answer

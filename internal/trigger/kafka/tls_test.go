@@ -32,6 +32,9 @@ func TestTLS(t *testing.T) {
 		one, secrets := triggertest.New(t, k, kafka.Code, data)
 		require.NoError(t, k.Put(one, secrets))
 		lines.Await(t, "trigger="+one.ID, triggertest.Untrusted)
+		shown := map[string]any{}
+		k.Show(one, secrets, shown)
+		require.Contains(t, shown[trigger.LastError], "the certificate of the broker is not trusted")
 		k.Drop(one.ID)
 	}
 	data["ca_certificate"] = ours.PEM
@@ -40,6 +43,9 @@ func TestTLS(t *testing.T) {
 	produce(t, newProducer(t, c, kgo.DialTLSConfig(ours.Client)), "orders", "sealed")
 	jobs := sink.AwaitMessages(t, "sealed")
 	require.Equal(t, "trigger/"+one.ID, jobs[0].Dedup[:len("trigger/"+one.ID)])
+	shown := map[string]any{}
+	k.Show(one, secrets, shown)
+	require.Empty(t, shown, "it listens")
 
 	data["ca_certificate"] = "no certificate"
 	_, err := k.Check(&faas.Trigger{Kind: kafka.Code}, data, nil)
