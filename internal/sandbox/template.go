@@ -31,15 +31,19 @@ type Template interface {
 // sends a TemplateHello: where its arena lies, memory that requests are read into, so that the driver can put addresses
 // into them. It then serves requests, one after the other, until the stream ends, which ends it.
 //
-// A request begins with a TemplateRequest and brings descriptors, which get the numbers from TemplateHello.FirstFD on. The
-// process makes a pipe for it (the next two numbers: reading end, writing end), and copies itself by clone3 with the
-// arguments at Clone. The copy makes the system calls at Calls, in order: each is eight words, the number, six arguments,
-// and the least result that is no failure. After a failure the copy writes the call's index and the error number, as two
-// 32-bit words, to FirstFD, and exits with code 125. Otherwise it goes on as a process that has just been started.
+// A request begins with a TemplateRequest and brings descriptors, which get the numbers from TemplateHello.FirstFD on: the first
+// is the one that the copy reports to, the second its own control socket, on which its program comes. The process makes a pipe
+// (the next two numbers: reading end, writing end), and copies itself by clone3 with the arguments at Clone. It writes what
+// stands at UserMap and GroupMap to the copy's files of those names, unless there is nothing, answers with a TemplateAnswer,
+// then writes one byte to the pipe and closes what it was sent. So a copy that nobody was told of gets no further than the
+// reading of that byte.
 //
-// The process itself writes what stands at UserMap and GroupMap to the copy's files of those names, unless there is
-// nothing, answers with a TemplateAnswer, then writes one byte to the pipe and closes what it was sent. So a copy that nobody was told of
-// gets no further than the reading of that byte.
+// The copy makes its control socket file descriptor 3, so that it has the template's no longer, and reads one message from there:
+// a TemplateProgram, and descriptors, which get the numbers behind those of the pipe. The driver may send it before, as soon as
+// it has made what the program needs; the end of the stream, before the message is whole, ends the copy. The copy makes the
+// system calls at Calls, in order: each is eight words, the number, six arguments, and the least result that is no failure.
+// After a failure it writes the call's index (all ones where descriptors have other numbers) and the error number, as two
+// 32-bit words, to FirstFD, and exits with code 125. Otherwise it goes on as a process that has just been started.
 //
 // This leaves all that is known of isolation to the driver, and all that is known of an interpreter to the process.
 
@@ -58,13 +62,18 @@ type TemplateRequest struct {
 	Size        uint64 // bytes of the request, this included
 	Clone       uint64 // place of a struct clone_args
 	CloneSize   uint64
-	Calls       uint64 // place of the first call
-	CallCount   uint64
 	UserMap     uint64 // place
 	UserMapLen  uint64
 	GroupMap    uint64
 	GroupMapLen uint64
 	Patient     uint64 // 1 for a copy that is made ahead: it may take its time to get ready
+}
+
+// TemplateProgram stands at the beginning of what is sent to a copy. Places are counted in bytes from there.
+type TemplateProgram struct {
+	Size      uint64 // bytes of the message, this included
+	Calls     uint64 // place of the first call
+	CallCount uint64
 }
 
 // TemplateAnswer answers a request.

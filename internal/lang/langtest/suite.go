@@ -67,6 +67,7 @@ func Run(t *testing.T, l *lang.Language, in lang.Install, only ...string) {
 func RunCopies(t *testing.T, l *lang.Language, in lang.Install) {
 	bootstrap := Bootstrap(t, l)
 	m := newTemplate(t, l, in, bootstrap)
+	t.Run("a copy that is not told what to become ends", m.testUntold)
 	run(t, l, bootstrap, func(t *testing.T, _ *lang.Language) *Worker { return start(t, m.copy(t)) })
 }
 

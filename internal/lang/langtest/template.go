@@ -2,6 +2,7 @@ package langtest
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -37,56 +38,92 @@ func newTemplate(t *testing.T, l *lang.Language, in lang.Install, bootstrap stri
 }
 
 // copy gives a way to start a worker as a copy. Copies are children of the test.
-func (m *template) copy(t testing.TB) func(control, output *os.File) *os.Process {
-	return func(control, output *os.File) *os.Process {
+func (m *template) copy(t testing.TB) launcher {
+	return func(ours net.Conn, control, output *os.File) *os.Process {
 		failed, report, err := os.Pipe()
 		require.NoError(t, err)
 		defer failed.Close()
-		fds := unix.UnixRights(int(report.Fd()), int(control.Fd()), int(output.Fd()))
-		_, _, err = m.conn.WriteMsgUnix(m.request(), fds, nil)
+		p := m.ask(t, report, control, output)
+		_, err = ours.Write(m.program())
 		require.NoError(t, err)
-		report.Close()
-		var answer sandbox.TemplateAnswer
-		require.NoError(t, binary.Read(m.conn, binary.NativeEndian, &answer))
-		require.Positive(t, answer.PID, "%v", unix.Errno(answer.Errno))
 		said := make([]byte, 8)
 		n, _ := failed.Read(said)
 		require.Zero(t, n, "call %d: %v", said[0], unix.Errno(said[4]))
-		p, err := os.FindProcess(int(answer.PID))
-		require.NoError(t, err)
 		return p
 	}
 }
 
-// request asks for a copy that leads a process group and has the three channels.
+// ask has a copy made that waits to be told what to become.
+func (m *template) ask(t testing.TB, report, control, output *os.File) *os.Process {
+	t.Helper()
+	defer report.Close()
+	fds := unix.UnixRights(int(report.Fd()), int(control.Fd()), int(output.Fd()))
+	_, _, err := m.conn.WriteMsgUnix(m.request(), fds, nil)
+	require.NoError(t, err)
+	var answer sandbox.TemplateAnswer
+	require.NoError(t, binary.Read(m.conn, binary.NativeEndian, &answer))
+	require.Positive(t, answer.PID, "%v", unix.Errno(answer.Errno))
+	p, err := os.FindProcess(int(answer.PID))
+	require.NoError(t, err)
+	return p
+}
+
+// request asks for a copy.
 func (m *template) request() []byte {
-	first := m.hello.FirstFD
-	held, letGo := first+3, first+4
-	var head sandbox.TemplateRequest
-	size := uint64(binary.Size(head))
 	clone := []uint64{unix.CLONE_PARENT | unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID, 0, m.hello.ThreadID, 0, 0, 0, 0, 0, 0, 0, 0}
 	if m.hello.ThreadID == 0 {
 		clone[0] = unix.CLONE_PARENT
 	}
-	scratch := m.hello.Arena + size + 88
+	var head sandbox.TemplateRequest
+	head.Clone, head.CloneSize = uint64(binary.Size(head)), uint64(8*len(clone))
+	head.Size = head.Clone + head.CloneSize
+	return words(head, clone)
+}
+
+// program has a copy lead a process group and have the three channels.
+func (m *template) program() []byte {
+	first := m.hello.FirstFD
+	held, letGo := first+3, first+4
+	var head sandbox.TemplateProgram
+	head.Calls = uint64(binary.Size(head)) + 8
+	scratch := m.hello.Arena + head.Calls - 8
 	calls := []uint64{
 		unix.SYS_CLOSE, letGo, 0, 0, 0, 0, 0, 0,
 		unix.SYS_READ, held, scratch, 1, 0, 0, 0, 1,
 		unix.SYS_SETPGID, 0, 0, 0, 0, 0, 0, 0,
 		unix.SYS_DUP3, first + 2, 1, 0, 0, 0, 0, 0,
 		unix.SYS_DUP3, first + 2, 2, 0, 0, 0, 0, 0,
-		unix.SYS_DUP3, first + 1, lang.ControlFD, 0, 0, 0, 0, 0,
 		unix.SYS_CLOSE_RANGE, first, 1<<32 - 1, 0, 0, 0, 0, 0,
 	}
-	words := append(append(clone, 0), calls...)
-	head = sandbox.TemplateRequest{
-		Size: size + uint64(8*len(words)), Clone: size, CloneSize: 88, Calls: size + 96, CallCount: uint64(len(calls) / 8),
-	}
-	all, _ := binary.Append(nil, binary.NativeEndian, head)
-	for _, w := range words {
-		all = binary.NativeEndian.AppendUint64(all, w)
-	}
+	head.CallCount = uint64(len(calls) / 8)
+	head.Size = head.Calls + uint64(8*len(calls))
+	return words(head, append([]uint64{0}, calls...))
+}
+
+func words(head any, behind []uint64) []byte {
+	all, _ := binary.Append(nil, binary.NativeEndian, head) // numbers only
+	all, _ = binary.Append(all, binary.NativeEndian, behind)
 	return all
+}
+
+// testUntold ends the stream that a copy's program should come by: before it begins, and before it is whole.
+func (m *template) testUntold(t *testing.T) {
+	for _, begun := range []int{0, 4, 30} {
+		ours, theirs := socketPair(t)
+		failed, report, err := os.Pipe()
+		require.NoError(t, err)
+		p := m.ask(t, report, theirs, report)
+		theirs.Close()
+		_, err = ours.Write(m.program()[:begun])
+		require.NoError(t, err)
+		ours.Close()
+		state, err := p.Wait()
+		require.NoError(t, err)
+		require.True(t, state.Exited(), state)
+		_, err = failed.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF, "nobody else holds what it had")
+		failed.Close()
+	}
 }
 
 // shadowed are names that functions give to modules of their own and that a template has imported already.

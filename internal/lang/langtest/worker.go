@@ -96,7 +96,7 @@ func Write(t testing.TB, files map[string]string) string {
 // Start starts a worker from the folder that Bootstrap gave and waits until it is ready. It is closed with the test.
 func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *Worker {
 	t.Helper()
-	w := start(t, func(control, output *os.File) *os.Process {
+	w := start(t, func(_ net.Conn, control, output *os.File) *os.Process {
 		cmd := command(l, l.Command(in, bootstrap), control, output)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		require.NoError(t, cmd.Start())
@@ -116,8 +116,11 @@ func command(l *lang.Language, args []string, control, output *os.File) *exec.Cm
 	return cmd
 }
 
+// launcher starts a process that gets one end of the control socket, whose other is ours, and of the output pipe.
+type launcher func(ours net.Conn, control, output *os.File) *os.Process
+
 // start starts a worker, its process by launch, as the leader of a process group.
-func start(t testing.TB, launch func(control, output *os.File) *os.Process) *Worker {
+func start(t testing.TB, launch launcher) *Worker {
 	t.Helper()
 	ours, theirs := socketPair(t)
 	defer theirs.Close()
@@ -126,7 +129,7 @@ func start(t testing.TB, launch func(control, output *os.File) *os.Process) *Wor
 
 	w := &Worker{t: t, conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
 	w.in = bufio.NewReaderSize(ours, 64<<10)
-	process := launch(theirs, write)
+	process := launch(ours, theirs, write)
 	w.pid = process.Pid
 	go w.readOutput(read)
 	go func() {

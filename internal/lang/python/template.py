@@ -1,10 +1,10 @@
 """Makes an interpreter a template: it boots once, and each worker is a copy of it by fork.
 
-The protocol is described in internal/sandbox/template.go. What a copy has to do to become a sandbox comes as system calls
-with each request; this file only makes them. Python 3.7 or newer, with ctypes. It must never import code of a function.
+The protocol is described in internal/sandbox/template.go. What a copy has to do to become a sandbox is sent
+to it as system calls; this file only makes them. Python 3.7 or newer, with ctypes. It must never import code of a function.
 """
-import array
 import ctypes
+import errno
 import gc
 import importlib
 import os
@@ -17,9 +17,11 @@ CLONE3 = 435  # the same on every architecture
 GET_TID_ADDRESS = 40  # prctl
 GET_ROBUST_LIST = {"x86_64": 274, "aarch64": 100}
 HELLO = struct.Struct("=6Q")
-HEAD = struct.Struct("=10Q")
+HEAD = struct.Struct("=8Q")
+PROGRAM = struct.Struct("=3Q")
 ANSWER = struct.Struct("=ii")
 FAILURE = struct.Struct("=II")
+NO_CALL = 0xFFFFFFFF
 ARENA = 32 << 10
 MAX_FDS = 64
 
@@ -80,26 +82,30 @@ def wait():
     arena, words = memoryview(room).cast("B"), memoryview(room).cast("B").cast("q")
     address = ctypes.addressof(room)
     control = socket.socket(fileno=CONTROL)
+    hear = ear(address, words)
     first = os.dup(0)
     os.close(first)
     control.sendall(HELLO.pack(address, ARENA, first, *addresses(call)))
     gc.collect()
     gc.freeze()
     while True:
-        fds = receive(control, arena)
-        if fds != list(range(first, first + len(fds))):
-            os._exit(1)  # something else was opened here, and numbers in the request would be wrong
+        fds = hear(first)
+        if fds is None:
+            os._exit(1)
         held, let_go = os.pipe()
-        _, clone, clone_size, at, count, users, users_len, groups, groups_len, patient = HEAD.unpack_from(arena)
+        _, clone, clone_size, users, users_len, groups, groups_len, patient = HEAD.unpack_from(arena)
         before()
         pid = call(CLONE3, address + clone, clone_size, 0, 0, 0, 0)
         if pid == 0:
             in_child()
+            os.dup2(first + 1, CONTROL)  # the template's is none of its business
+            if hear(let_go + 1) is None:
+                fail(first, NO_CALL, errno.EBADF)
+            _, at, count = PROGRAM.unpack_from(arena)
             at //= 8
             for i in range(at, at + 8 * count, 8):
                 if call(*words[i:i + 7]) < words[i + 7]:
-                    os.write(first, FAILURE.pack((i - at) // 8, ctypes.get_errno()))
-                    os._exit(125)
+                    fail(first, (i - at) // 8, ctypes.get_errno())
             control.detach()  # its number is the worker's socket now
             wake()
             return patient != 0
@@ -121,6 +127,12 @@ def wait():
                 os.close(fd)
 
 
+def fail(report, call, error):
+    """Ends a copy that cannot become what it should."""
+    os.write(report, FAILURE.pack(call, error))
+    os._exit(125)
+
+
 def addresses(call):
     """Where the C library keeps what the kernel must know of a copy's thread: its id, and its list of robust locks."""
     tid, robust, robust_len = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_uint64()
@@ -133,21 +145,38 @@ def addresses(call):
     return tid.value, robust.value, robust_len.value
 
 
-def receive(control, arena):
-    """Reads one request into the arena and gives its descriptors, not inherited by anyone but copies."""
-    fds = array.array("i")
-    have, ancillary, _, _ = control.recvmsg_into([arena], socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
-    if have == 0:
-        os._exit(0)
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
-    while have < HEAD.size or have < HEAD.unpack_from(arena)[0]:
-        more = control.recv_into(arena[have:])
-        if more == 0:
+def ear(address, words):
+    """Gives what reads one message into the arena, which is at an address and seen as words.
+
+    It calls the C library itself: what the socket module makes for each message are pages that a copy has to make its own,
+    a tenth of a millisecond of them.
+    """
+    libc = ctypes.PyDLL(None)
+    for f, types in ((libc.recvmsg, [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]), (libc.read, [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t])):
+        f.argtypes, f.restype = types, ctypes.c_ssize_t
+    recvmsg, read = libc.recvmsg, libc.read
+    room = (ctypes.c_int64 * 2)(address, ARENA)  # struct iovec
+    control = (ctypes.c_int64 * (2 + MAX_FDS // 2))()  # struct cmsghdr: length, level and type; then descriptors
+    head = (ctypes.c_int64 * 7)(0, 0, ctypes.addressof(room), 1, ctypes.addressof(control))  # struct msghdr
+    at, size, sent = ctypes.addressof(head), ctypes.sizeof(control), memoryview(control).cast("B").cast("i")[4:]
+
+    def hear(first):
+        """Gives the descriptors that came, not inherited by anyone but copies; None when they do not have the numbers from first on.
+
+        Then something else was opened, and numbers in the message would be wrong. The end of the stream ends the process.
+        """
+        control[0], head[5] = 16, size
+        have = recvmsg(CONTROL, at, socket.MSG_CMSG_CLOEXEC)
+        while 0 < have < 8 or 0 < have < words[0]:
+            more = read(CONTROL, address + have, ARENA - have)
+            have = have + more if more > 0 else 0
+        if have <= 0:
             os._exit(0)
-        have += more
-    return list(fds)
+        fds = range(first, first + (control[0] - 16) // 4)
+        return fds if sent[:len(fds)].tolist() == list(fds) else None
+
+    hear.holds = room, control  # the kernel is given their addresses
+    return hear
 
 
 def write(path, data):

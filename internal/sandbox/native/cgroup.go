@@ -246,28 +246,42 @@ func (g *groups) level() string {
 	}
 }
 
-// create makes the group of one sandbox with its limits; 0 is no limit.
-func (g *groups) create(name string, memory int64, processes int) (*group, error) {
+// create makes the group of one sandbox, as far as a process is born into it: in the v2 tree, where there is one. limit makes the rest.
+func (g *groups) create(name string) (*group, error) {
 	gr := &group{parent: g, name: name}
-	if g.v2 != "" {
-		return gr, gr.createV2(memory, processes)
+	if g.freezer() == "" {
+		return gr, nil
 	}
-	for c := range g.v1 {
-		if err := makeGroup(gr.folder(c)); err != nil {
-			gr.remove()
-			return nil, fmt.Errorf("make %s group: %w", c, err)
-		}
-	}
-	err := gr.openBare()
-	err = errors.Join(err, gr.setMemory(memory))
-	if g.has("pids") && processes > 0 {
-		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
+	dir := filepath.Join(g.freezer(), name)
+	err := makeGroup(dir)
+	if err == nil {
+		gr.dir, err = os.Open(dir)
 	}
 	if err != nil {
 		gr.remove()
-		return nil, fmt.Errorf("set limits: %w", err)
+		return nil, fmt.Errorf("make group: %w", err)
 	}
 	return gr, nil
+}
+
+// limit makes the v1 groups and sets the limits; 0 is no limit.
+func (gr *group) limit(memory int64, processes int) error {
+	for c := range gr.parent.v1 {
+		if err := makeGroup(gr.folder(c)); err != nil {
+			return fmt.Errorf("make %s group: %w", c, err)
+		}
+	}
+	err := gr.setMemory(memory)
+	if gr.parent.v2 != "" && gr.parent.has("memory") {
+		err = errors.Join(err, ignoreMissing(gr.write("memory", "memory.swap.max", "0")))
+	}
+	if gr.parent.has("pids") && processes > 0 {
+		err = errors.Join(err, gr.write("pids", "pids.max", strconv.Itoa(processes)))
+	}
+	if err != nil {
+		return fmt.Errorf("set limits: %w", err)
+	}
+	return nil
 }
 
 // folder is the group's own: in the v2 tree, or in that of a controller of v1.
@@ -277,19 +291,6 @@ func (gr *group) folder(controller string) string {
 		tree = gr.parent.v2
 	}
 	return filepath.Join(tree, gr.name)
-}
-
-// openBare makes the group in the v2 tree without controllers, which a sandbox is born in.
-func (gr *group) openBare() error {
-	if gr.parent.bare == "" {
-		return nil
-	}
-	dir := filepath.Join(gr.parent.bare, gr.name)
-	err := makeGroup(dir)
-	if err == nil {
-		gr.dir, err = os.Open(dir)
-	}
-	return err
 }
 
 // frozen is the file that freezes and thaws; "" where there is no v2 tree. The freezer of v1 is left alone: what it holds
@@ -318,28 +319,6 @@ func (g *groups) freezer() string {
 		return g.v2
 	}
 	return g.bare
-}
-
-func (gr *group) createV2(memory int64, processes int) error {
-	dir := gr.folder("")
-	if err := makeGroup(dir); err != nil {
-		return fmt.Errorf("make group: %w", err)
-	}
-	err := gr.setMemory(memory)
-	if gr.parent.has("memory") {
-		err = errors.Join(err, ignoreMissing(writeFile(filepath.Join(dir, "memory.swap.max"), "0")))
-	}
-	if gr.parent.has("pids") && processes > 0 {
-		err = errors.Join(err, writeFile(filepath.Join(dir, "pids.max"), strconv.Itoa(processes)))
-	}
-	if err == nil {
-		gr.dir, err = os.Open(dir)
-	}
-	if err != nil {
-		gr.remove()
-		return fmt.Errorf("set limits: %w", err)
-	}
-	return nil
 }
 
 // joinFiles opens the v1 files through which the init moves itself into the group.

@@ -62,20 +62,20 @@ func landlock(version int) *initspec.Landlock {
 }
 
 // restrictPaths is the init's step of the same name. The descriptors behind the status pipe are free and are taken in order.
-func (d *Driver) restrictPaths(r *request) {
+func (d *Driver) restrictPaths(p *program) {
 	if d.landlock == nil || d.lacks(initspec.PathRules) || d.lacks(initspec.CloseAll) {
 		return
 	}
 	const ruleset = firstFD + 1
-	attributes := r.words(d.landlock.Attributes...)
-	r.call("make path rules", unix.SYS_LANDLOCK_CREATE_RULESET, attributes, uint64(8*len(d.landlock.Attributes)), 0)
+	attributes := p.words(d.landlock.Attributes...)
+	p.call("make path rules", unix.SYS_LANDLOCK_CREATE_RULESET, attributes, uint64(8*len(d.landlock.Attributes)), 0)
 	here := uint64(unix.AT_FDCWD & (1<<64 - 1))
 	for i, rule := range d.landlock.Rules {
 		fd := uint64(ruleset + 1 + i)
-		r.call("open "+rule.Path, unix.SYS_OPENAT, here, r.text(rule.Path), unix.O_PATH|unix.O_CLOEXEC, 0)
-		beneath := r.words(rule.Rights, fd) // struct landlock_path_beneath_attr: the descriptor has 32 bits, low ones first
-		r.call("rule for "+rule.Path, unix.SYS_LANDLOCK_ADD_RULE, ruleset, unix.LANDLOCK_RULE_PATH_BENEATH, beneath, 0)
+		p.call("open "+rule.Path, unix.SYS_OPENAT, here, p.text(rule.Path), unix.O_PATH|unix.O_CLOEXEC, 0)
+		beneath := p.words(rule.Rights, fd) // struct landlock_path_beneath_attr: the descriptor has 32 bits, low ones first
+		p.call("rule for "+rule.Path, unix.SYS_LANDLOCK_ADD_RULE, ruleset, unix.LANDLOCK_RULE_PATH_BENEATH, beneath, 0)
 	}
-	r.call("restrict paths", unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
-	r.call("close path rules", unix.SYS_CLOSE_RANGE, ruleset, uint64(^uint32(0)), 0)
+	p.call("restrict paths", unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
+	p.call("close path rules", unix.SYS_CLOSE_RANGE, ruleset, uint64(^uint32(0)), 0)
 }

@@ -359,30 +359,18 @@ func (d *Driver) forget(in *instance) {
 }
 
 func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, launch launcherOf) error {
-	var err error
-	memory, processes := spec.MemoryBytes, spec.Processes
-	if d.lacks(initspec.MemoryLimit) {
-		memory = 0
-	}
-	if d.lacks(initspec.ProcessLimit) {
-		processes = 0
-	}
-	if in.group, err = d.groups.create(in.name, memory, processes); err != nil {
+	group, err := d.groups.create(in.name)
+	if err != nil {
 		return err
 	}
+	in.group = group
 	channels, err := sandbox.NewChannels()
 	if err != nil {
 		in.group.remove()
 		return err
 	}
-	if spec.Patient {
-		err = in.group.setPatient()
-	}
 	in.channels = channels
-	var status *os.File
-	if err == nil {
-		status, err = launch(in, spec)
-	}
+	status, err := launch(in, spec)
 	channels.CloseInner()
 	if err != nil {
 		channels.Close()
@@ -406,6 +394,22 @@ func (d *Driver) start(ctx context.Context, in *instance, spec sandbox.Spec, lau
 	return nil
 }
 
+// limit makes what is left of an instance's group, with its limits.
+func (in *instance) limit(spec sandbox.Spec) error {
+	memory, processes := spec.MemoryBytes, spec.Processes
+	if in.driver.lacks(initspec.MemoryLimit) {
+		memory = 0
+	}
+	if in.driver.lacks(initspec.ProcessLimit) {
+		processes = 0
+	}
+	err := in.group.limit(memory, processes)
+	if err == nil && spec.Patient {
+		err = in.group.setPatient()
+	}
+	return err
+}
+
 // awaitExec waits until the init has become the command, which closes the status pipe, or says why it could not.
 func awaitExec(ctx context.Context, status *os.File, steps []string) error {
 	defer status.Close()
@@ -418,10 +422,11 @@ func awaitExec(ctx context.Context, status *os.File, steps []string) error {
 	case err != nil:
 		return err
 	case len(said) == 8 && steps != nil: // a copy tells the number of the step and of the error
-		if step := int(binary.NativeEndian.Uint32(said)); step < len(steps) {
-			return fmt.Errorf("%s: %w", steps[step], unix.Errno(binary.NativeEndian.Uint32(said[4:])))
+		name, step := "hear what to become", int(binary.NativeEndian.Uint32(said))
+		if step < len(steps) {
+			name = steps[step]
 		}
-		return errors.New("the copy failed")
+		return fmt.Errorf("%s: %w", name, unix.Errno(binary.NativeEndian.Uint32(said[4:])))
 	case len(said) > 0:
 		return errors.New(string(said))
 	}
@@ -430,6 +435,9 @@ func awaitExec(ctx context.Context, status *os.File, steps []string) error {
 
 // launch assembles the specification and the descriptors and has the launcher start the init. It gives the status pipe.
 func (d *Driver) launch(in *instance, spec sandbox.Spec) (*os.File, error) {
+	if err := in.limit(spec); err != nil {
+		return nil, err
+	}
 	ispec, err := d.view.initSpec(spec, d.tmpfsData(spec.TmpBytes), d.filter)
 	if err != nil {
 		return nil, err

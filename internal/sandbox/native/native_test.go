@@ -88,6 +88,14 @@ func TestPrivateFoldersStayOutOfView(t *testing.T) {
 			in.Output().Close()
 		}
 	}
+	if os.Geteuid() != 0 {
+		return // templates take root
+	}
+	start := sandboxtest.StartCopies(t, d)
+	s := guestSpec()
+	s.Mounts = []sandbox.Mount{{Source: private, Target: "/opt/function/code"}}
+	_, err = start(t.Context(), s, "pass")
+	require.ErrorContains(t, err, private+" is above what no sandbox may see")
 }
 
 // TestSuiteAsOrdinaryUser runs the same suite without root's rights: the level an ordinary user gets.

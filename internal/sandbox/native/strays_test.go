@@ -5,6 +5,7 @@ package native_test
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -38,8 +39,8 @@ func children(t *testing.T) []int {
 	return all
 }
 
-// TestCopiesThatNobodyKnowsAreReaped: of a template that dies before it has told, and where a server has no descriptor left for
-// a copy.
+// TestCopiesThatNobodyKnowsAreReaped: of a template that dies before it has told, where the server cannot make what a copy is to have,
+// and where it has no descriptor left for one.
 func TestCopiesThatNobodyKnowsAreReaped(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("templates take root")
@@ -59,6 +60,11 @@ func TestCopiesThatNobodyKnowsAreReaped(t *testing.T) {
 	in, err := start(t.Context(), s, "import os; os.read(3, 1)")
 	require.NoError(t, err)
 	with := len(children(t))
+	without := s
+	without.Mounts = []sandbox.Mount{{Source: filepath.Join(t.TempDir(), "none"), Target: "/opt/function/code"}}
+	_, err = start(t.Context(), without, "pass")
+	require.ErrorContains(t, err, "/none: no such file")
+	require.Len(t, children(t), with)
 	native.FailToOpen(d)
 	_, err = start(t.Context(), s, "pass")
 	require.ErrorContains(t, err, "too many open files")

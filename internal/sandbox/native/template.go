@@ -139,11 +139,6 @@ func (t *template) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instan
 	if spec.Root != "" || spec.UID != 0 || spec.GID != 0 {
 		return nil, fmt.Errorf("start sandbox %s in another root, by copying: %w", spec.Name, errors.ErrUnsupported)
 	}
-	for _, m := range spec.Mounts {
-		if shows(realPath(m.Source), t.driver.private) {
-			return nil, fmt.Errorf("start sandbox %s: %s is above what no sandbox may see", spec.Name, m.Source)
-		}
-	}
 	t.mu.Lock()
 	if t.ended {
 		t.mu.Unlock()
@@ -159,44 +154,22 @@ func (t *template) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Instan
 	return in, nil
 }
 
-// copy has the template make the process of an instance.
+// copy has the template make the process of an instance. While it does, the rest is made that the process is to have.
 func (t *template) copy(in *instance, spec sandbox.Spec) (*os.File, error) {
 	if in.slot >= maxSlots {
 		return nil, fmt.Errorf("more than %d sandboxes", maxSlots)
 	}
-	if err := in.ownOutput(); err != nil {
+	if err := in.group.letJoin(templateUID); err != nil {
 		return nil, err
 	}
 	ours, status, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	own := []*os.File{status} // closed here; the others stay with who made them
-	files := []*os.File{status, in.channels.InnerControl, in.channels.InnerOutput}
-	join, err := in.group.joinFiles()
-	own, files = append(own, join...), append(files, join...)
-	for _, m := range spec.Mounts {
-		if err != nil {
-			break
-		}
-		var fd int
-		if fd, err = cloneTree(m.Source, t.driver.mountAttributes()); err == nil {
-			tree := os.NewFile(uintptr(fd), m.Source)
-			own, files = append(own, tree), append(files, tree)
-		}
-	}
-	plan := fdPlan{joins: len(join), trees: len(spec.Mounts)}
-	if err == nil && in.group.dir != nil {
-		plan.group, files = 1, append(files, in.group.dir)
-		err = in.group.letJoin(templateUID)
-	}
+	defer status.Close()
+	answer, err := t.request(in, spec, status)
 	if err == nil {
-		r := t.driver.copyProgram(t.hello, in.slot, spec, plan)
-		in.steps = r.names
-		err = t.request(in, r.bytes(), files)
-	}
-	for _, f := range own {
-		f.Close()
+		err = t.meet(in, answer, t.tell(in, spec))
 	}
 	if err != nil {
 		ours.Close()
@@ -205,42 +178,111 @@ func (t *template) copy(in *instance, spec sandbox.Spec) (*os.File, error) {
 	return ours, nil
 }
 
-// request sends a request and waits for the process that came of it.
-func (t *template) request(in *instance, message []byte, files []*os.File) error {
-	if len(message) > int(t.hello.ArenaSize) {
-		return fmt.Errorf("a request of %d bytes, over %d", len(message), t.hello.ArenaSize)
+// request asks for a copy. It does not wait for it.
+func (t *template) request(in *instance, spec sandbox.Spec, status *os.File) (<-chan copyAnswer, error) {
+	files := []*os.File{status, in.channels.InnerControl, in.channels.InnerOutput}
+	if in.group.dir != nil { // a copy is born in it
+		files = append(files, in.group.dir)
 	}
+	message := t.driver.copyRequest(t.hello, in.slot, spec, in.plan(spec))
+	answer := make(chan copyAnswer, 1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return nil, errTemplateGone
+	}
+	t.waiting = append(t.waiting, answer)
+	if send(t.conn, message, files) != nil {
+		t.Kill() // half a request is of no use; the reader tells all who wait
+	}
+	return answer, nil
+}
+
+// tell makes the rest of what a copy is to have, and tells it over its own socket what to become. The copy need not be there yet.
+func (t *template) tell(in *instance, spec sandbox.Spec) error {
+	if err := errors.Join(in.limit(spec), in.ownOutput()); err != nil {
+		return err
+	}
+	files, err := in.group.joinFiles()
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for _, m := range spec.Mounts {
+		if err != nil {
+			break
+		}
+		var tree *os.File
+		if tree, err = t.driver.tree(m.Source); err == nil {
+			files = append(files, tree)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	p := t.driver.copyProgram(t.hello, spec, in.plan(spec))
+	in.steps = p.names
+	message := p.bytes()
+	if len(message) > int(t.hello.ArenaSize) {
+		return fmt.Errorf("a program of %d bytes, over %d", len(message), t.hello.ArenaSize)
+	}
+	return send(in.channels.Control.(*net.UnixConn), message, files)
+}
+
+// tree opens a folder to be shown to a copy.
+func (d *Driver) tree(source string) (*os.File, error) {
+	if shows(realPath(source), d.private) {
+		return nil, fmt.Errorf("%s is above what no sandbox may see", source)
+	}
+	fd, err := cloneTree(source, d.mountAttributes())
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), source), nil
+}
+
+func send(to *net.UnixConn, message []byte, files []*os.File) error {
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
-	answer := make(chan copyAnswer, 1)
-	t.mu.Lock()
-	if t.ended {
-		t.mu.Unlock()
-		return errTemplateGone
+	sent, _, err := to.WriteMsgUnix(message, unix.UnixRights(fds...), nil)
+	if err == nil && sent < len(message) {
+		err = io.ErrShortWrite
 	}
-	t.waiting = append(t.waiting, answer)
-	sent, _, err := t.conn.WriteMsgUnix(message, unix.UnixRights(fds...), nil)
-	t.mu.Unlock()
-	if err != nil || sent < len(message) {
-		t.Kill() // half a request is of no use; the reader tells all who wait
-	}
+	return err
+}
+
+// meet waits for the process that came of a request. One that could not be told what to become is of no use, and ended.
+func (t *template) meet(in *instance, answer <-chan copyAnswer, untold error) error {
 	stuck := time.AfterFunc(copyTimeout, t.Kill)
 	a := <-answer
 	stuck.Stop()
 	if a.err != nil {
-		return a.err
+		return errors.Join(untold, a.err)
 	}
-	if in.process, err = os.FindProcess(a.pid); err == nil {
-		in.pidfd, err = t.driver.openProcess(a.pid)
+	err := untold
+	if err == nil {
+		err = t.find(in, a.pid)
 	}
-	if err != nil { // out of descriptors; nobody else would reap it
+	if err != nil { // nobody else would reap it
 		_ = unix.Kill(a.pid, unix.SIGKILL)
 		_, _ = unix.Wait4(a.pid, nil, 0, nil)
-		return fmt.Errorf("find copy: %w", err)
+		return err
 	}
 	t.driver.sacrifice(a.pid)
+	return nil
+}
+
+// find makes a copy the process of an instance. It fails where descriptors have run out.
+func (t *template) find(in *instance, pid int) (err error) {
+	if in.process, err = os.FindProcess(pid); err == nil {
+		in.pidfd, err = t.driver.openProcess(pid)
+	}
+	if err != nil {
+		return fmt.Errorf("find copy: %w", err)
+	}
 	return nil
 }
 
