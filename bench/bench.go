@@ -72,6 +72,7 @@ type place struct {
 
 // The parts that can be measured alone.
 const (
+	partCold   = "cold"
 	partWarm   = "warm"
 	partWeb    = "web"
 	partQueue  = "queue"
@@ -84,7 +85,7 @@ const (
 	partControl = "control"
 )
 
-var parts = []string{partWarm, partWeb, partQueue, partTimers, partJobs, partEdge, partFlows, partIdle, partControl}
+var parts = []string{partWarm, partCold, partWeb, partQueue, partTimers, partJobs, partEdge, partFlows, partIdle, partControl}
 
 // measured is a language and what was measured of it.
 type measured struct {
@@ -167,6 +168,9 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if b.called, err = memoryOf(b.server.pid()); err != nil {
 		return nil, err
 	}
+	if opts.only == partCold {
+		return b, b.measureCold(ctx, dir)
+	}
 	if err := b.rounds(ctx); err != nil {
 		return nil, err
 	}
@@ -176,13 +180,7 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 	if opts.only == partWarm {
 		return b, b.weighIdle(ctx)
 	}
-	if err := b.freshInstances(ctx); err != nil {
-		return nil, fmt.Errorf("WASM: %w", err)
-	}
-	if err := b.cold(ctx, opts.cold); err != nil {
-		return nil, err
-	}
-	if err := b.measureExecutables(ctx, dir); err != nil {
+	if err := b.measureCold(ctx, dir); err != nil {
 		return nil, err
 	}
 	if err := b.measureWeb(ctx, dir); err != nil {
@@ -198,6 +196,17 @@ func measure(ctx context.Context, opts options, log io.Writer) (b *bench, err er
 		}
 	}
 	return b, b.forks(ctx, dir)
+}
+
+// measureCold measures first calls, of every language and of executables, and calls that get a fresh instance each.
+func (b *bench) measureCold(ctx context.Context, dir string) error {
+	if err := b.freshInstances(ctx); err != nil {
+		return fmt.Errorf("WASM: %w", err)
+	}
+	if err := b.cold(ctx, b.opts.cold); err != nil {
+		return err
+	}
+	return b.measureExecutables(ctx, dir)
 }
 
 // program is the file name of its interpreter.

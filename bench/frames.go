@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 )
 
@@ -116,8 +117,12 @@ func peakKiB() uint32 {
 	return uint32(usage.Maxrss)
 }
 
+// roomy is how many instances the server may have: more than are ever made, so that no cold start has to wait for the end of another
+// function's instance.
+const roomy = 1000
+
 // startServerWithFake starts the server with the folder of the other name in its PATH.
 func startServerWithFake(ctx context.Context, binary, dir, fake string) (*server, error) {
 	env := append(os.Environ(), "PATH="+fake+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	return startServer(ctx, env, binary, dir)
+	return startServer(ctx, env, binary, dir, "--max-instances", strconv.Itoa(roomy))
 }

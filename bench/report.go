@@ -43,6 +43,7 @@ func aims() map[string]aim {
 		"Python cold, p99": {bound: 6},
 		"Node cold, p50":   {bound: 4},
 		"PHP cold, p50":    {bound: 1.5},
+		"Java cold, p50":   {bound: 5},
 
 		"Node instance PSS, idle, one of many": {bound: 10},
 		"PHP instance PSS, idle, one of many":  {bound: 6},

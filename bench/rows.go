@@ -55,12 +55,27 @@ func (b *bench) lines() []row {
 	case partControl:
 		return b.control.rows()
 	}
+	if b.opts.only == partCold {
+		return b.coldRows()
+	}
 	for _, m := range b.langs {
 		rows = append(rows, b.warmRows(m)...)
 	}
 	if b.opts.only == partWarm {
 		return append(rows, b.memoryRows()...)
 	}
+	rows = append(rows, b.coldRows()...)
+	if b.web != nil {
+		rows = append(rows, b.web.rows()...)
+	}
+	rows = append(rows, b.forkRows()...)
+	rows = append(rows, b.memoryRows()...)
+	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.bound.rows(), b.fleet.rows(), b.flows.rows(), b.paged.rows())
+}
+
+// coldRows are the lines of first calls, and of calls that get a fresh instance each.
+func (b *bench) coldRows() []row {
+	var rows []row
 	for _, m := range b.langs {
 		if !m.Bare {
 			rows = append(rows, m.coldRows()...)
@@ -71,12 +86,7 @@ func (b *bench) lines() []row {
 	if b.executables != nil {
 		rows = append(rows, b.executables.rows(b.goCold.Spawn)...)
 	}
-	if b.web != nil {
-		rows = append(rows, b.web.rows()...)
-	}
-	rows = append(rows, b.forkRows()...)
-	rows = append(rows, b.memoryRows()...)
-	return slices.Concat(rows, b.queue.rows(), b.timers.rows(), b.jobs.rows(), b.bound.rows(), b.fleet.rows(), b.flows.rows(), b.paged.rows())
+	return rows
 }
 
 // warmRows are the lines of a language under load: beside one persistent worker, and throughput beside the echo too.
