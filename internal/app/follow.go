@@ -18,9 +18,8 @@ type follower struct {
 	instances interface{ FunctionChanged(key faas.FunctionKey) }
 	log       *slog.Logger
 
-	seen   map[string]int64
-	cancel context.CancelFunc
-	ended  chan struct{}
+	seen map[string]int64
+	ticking
 }
 
 // projectChanges gives a number for each project that grows with every change.
@@ -43,21 +42,7 @@ func (f *follower) Start(ctx context.Context) error {
 	if f.seen, err = f.store.ProjectChanges(ctx); err != nil {
 		return err
 	}
-	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	f.ended = make(chan struct{})
-	go func() {
-		defer close(f.ended)
-		tick := time.NewTicker(followEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				f.look(ctx)
-			}
-		}
-	}()
+	f.begin(ctx, followEvery, f.look)
 	return nil
 }
 
@@ -78,13 +63,4 @@ func (f *follower) look(ctx context.Context) {
 		}
 	}
 	f.seen = now
-}
-
-// Stop implements lifecycle.Service.
-func (f *follower) Stop(context.Context) error {
-	if f.cancel != nil {
-		f.cancel()
-		<-f.ended
-	}
-	return nil
 }

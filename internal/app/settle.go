@@ -14,8 +14,7 @@ type settle struct {
 	giveBack  func()
 
 	last, given uint64 // allocated at the last look, and when memory was given back last
-	cancel      context.CancelFunc
-	ended       chan struct{}
+	ticking
 }
 
 const (
@@ -33,22 +32,8 @@ func allocated() uint64 {
 }
 
 // Start implements lifecycle.Service.
-func (s *settle) Start(context.Context) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel, s.ended = cancel, make(chan struct{})
-	go func() {
-		defer close(s.ended)
-		tick := time.NewTicker(settleEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				s.look()
-			}
-		}
-	}()
+func (s *settle) Start(ctx context.Context) error {
+	s.begin(ctx, settleEvery, func(context.Context) { s.look() })
 	return nil
 }
 
@@ -59,13 +44,4 @@ func (s *settle) look() {
 		s.given = now
 	}
 	s.last = now
-}
-
-// Stop implements lifecycle.Service.
-func (s *settle) Stop(context.Context) error {
-	if s.cancel != nil {
-		s.cancel()
-		<-s.ended
-	}
-	return nil
 }

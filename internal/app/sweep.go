@@ -14,8 +14,7 @@ type sweep struct {
 	used  func(ctx context.Context, digest string) (bool, error)
 	log   *slog.Logger
 
-	cancel context.CancelFunc
-	ended  chan struct{}
+	ticking
 }
 
 // sweeper is the Sweep of a store.
@@ -31,22 +30,8 @@ func newSweep(what string, from sweeper, used func(context.Context, string) (boo
 }
 
 // Start implements lifecycle.Service.
-func (s *sweep) Start(context.Context) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel, s.ended = cancel, make(chan struct{})
-	go func() {
-		defer close(s.ended)
-		tick := time.NewTicker(sweepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				s.run(ctx)
-			}
-		}
-	}()
+func (s *sweep) Start(ctx context.Context) error {
+	s.begin(ctx, sweepEvery, s.run)
 	return nil
 }
 
@@ -58,13 +43,4 @@ func (s *sweep) run(ctx context.Context) {
 	if n > 0 {
 		s.log.Info("removed unused "+s.what, "count", n)
 	}
-}
-
-// Stop implements lifecycle.Service.
-func (s *sweep) Stop(context.Context) error {
-	if s.cancel != nil {
-		s.cancel()
-		<-s.ended
-	}
-	return nil
 }

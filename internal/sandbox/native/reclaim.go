@@ -45,7 +45,7 @@ func pageOut(pidfd int, address, size uint64) error {
 }
 
 // Reclaim implements sandbox.Instance.
-func (in *instance) Reclaim() error {
+func (in *instance) Reclaim() (err error) {
 	if !in.driver.reclaims {
 		return errors.ErrUnsupported
 	}
@@ -63,7 +63,7 @@ func (in *instance) Reclaim() error {
 		if err := ignoreMissing(writeFile(limit, "max")); err != nil {
 			return fmt.Errorf("reclaim: %w", err)
 		}
-		defer func() { _ = writeFile(limit, "0") }()
+		defer func() { err = errors.Join(err, ignoreMissing(writeFile(limit, "0"))) }()
 	}
 	pids, err := gr.processes()
 	for _, pid := range pids {
