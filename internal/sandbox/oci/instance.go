@@ -75,14 +75,15 @@ func (in *instance) SetCPU(millis int) error {
 func (in *instance) user() int { return firstUID + 2*in.slot + 1 }
 
 // Kill implements sandbox.Instance. The runtime is asked, since it alone knows what belongs to the container; where it has
-// none yet, it is ended itself, and what it began is removed by wait.
+// none yet, it is ended itself, and what it began is removed by wait. One whose container has just ended by itself is left
+// to tell how.
 func (in *instance) Kill() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.over || in.process == nil {
 		return
 	}
-	if in.driver.ask("kill", in.name, "KILL") != nil {
+	if in.driver.ask("kill", in.name, "KILL") != nil && !in.driver.stopped(in.name) {
 		_ = in.process.Process.Kill()
 	}
 }

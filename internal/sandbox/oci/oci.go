@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
@@ -92,6 +94,15 @@ func (d *Driver) ask(args ...string) error {
 		return fmt.Errorf("%w: %.2000s", err, strings.TrimSpace(string(said)))
 	}
 	return nil
+}
+
+// stopped tells whether all that ran in a container has ended, as the runtime sees it.
+func (d *Driver) stopped(name string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	text, err := d.command(ctx, "state", name).Output()
+	var state specs.State
+	return err == nil && json.Unmarshal(text, &state) == nil && state.Status == specs.StateStopped
 }
 
 // command is a call of the runtime.

@@ -3,12 +3,16 @@
 package oci_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 	"github.com/hanshu-faas/hanshu/internal/sandbox/oci"
@@ -107,4 +111,48 @@ func TestPrivateFoldersStayOutOfView(t *testing.T) {
 		_, err := d.Start(t.Context(), sandbox.Spec{Command: []string{"/bin/true"}, Dir: "/", Mounts: []sandbox.Mount{{Source: source, Target: "/opt/x"}}})
 		require.ErrorContains(t, err, "cannot be shown")
 	}
+}
+
+// TestEndBeforeKill kills a container that has ended by itself before its runtime could say so: how it ended is not lost.
+func TestEndBeforeKill(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	d, err := newDriver(t, find(t, "runc"), "")
+	require.NoError(t, err)
+	in, err := d.Start(t.Context(), sandbox.Spec{
+		Command: []string{"/bin/sh", "-c", "read -r word <&3; exit 3"}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/",
+		MemoryBytes: 128 << 20, Processes: 64, Files: 64, TmpBytes: 1 << 20,
+	})
+	require.NoError(t, err)
+	defer in.Output().Close()
+	runtime := oci.RuntimePID(in)
+	shell, err := unix.PidfdOpen(onlyChild(t, runtime), 0)
+	require.NoError(t, err)
+	defer unix.Close(shell)
+	require.NoError(t, unix.Kill(runtime, unix.SIGSTOP))
+	require.NoError(t, in.Control().Close())
+	for err = unix.EINTR; err == unix.EINTR; {
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(shell), Events: unix.POLLIN}}, -1)
+	}
+	require.NoError(t, err)
+	in.Kill()
+	require.NoError(t, unix.Kill(runtime, unix.SIGCONT))
+	<-in.Done()
+	require.Equal(t, sandbox.Exit{Code: 3}, in.Exit())
+}
+
+// onlyChild gives the process that a process has started, of whichever of its threads.
+func onlyChild(t *testing.T, pid int) int {
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	require.NoError(t, err)
+	var all []byte
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		require.NoError(t, err)
+		all = append(all, text...)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(all)))
+	require.NoError(t, err, "children %q", all)
+	return child
 }
