@@ -101,7 +101,7 @@ func pollCases() []Case {
 			Name: "runtime API: two calls of one id", Executables: []string{"custom"},
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
-				w.Begin(`{"Do":"sleep","N":100}`, "same")
+				w.Begin(`{"Do":"sleep","N":500}`, "same")
 				w.Begin(`2`, "same")
 				failed(t, w.Receive(), lang.FailException, "DuplicateRequest", "same")
 				result(t, w.Receive(), `null`)

@@ -84,7 +84,9 @@ func (i *image) post(ctx context.Context, path, id string, extra lang.CallExtra,
 	return reply{res.StatusCode, text}, err
 }
 
-func (i *image) call(f lang.Frame) {
+func (i *image) call(f lang.Frame) { go i.exchange(f) }
+
+func (i *image) exchange(f lang.Frame) {
 	deadline, id, extra, err := f.CallHead()
 	if err != nil {
 		i.fail(f.Seq, lang.FailException, lang.Failure{Type: "ProtocolError", Message: err.Error()})

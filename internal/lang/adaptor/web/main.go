@@ -25,7 +25,8 @@ const bootstrap = "bootstrap"
 type contract interface {
 	// start starts the function and waits until it can take calls. A failure is the function's; an error ends the worker.
 	start(load lang.Load) (kind byte, failure lang.Failure, err error)
-	// call runs one call and answers it. Calls come at the same time.
+	// call takes one call, in the order in which the server sent them, and returns at once: several may be under way. Each is
+	// answered when it is done.
 	call(f lang.Frame)
 	// dial answers a FrameDial; nil where there is nothing to dial.
 	dial() func(seq uint32)

@@ -83,7 +83,9 @@ func (s *site) unreachable(err error) lang.Failure {
 	return f
 }
 
-func (s *site) call(f lang.Frame) {
+func (s *site) call(f lang.Frame) { go s.exchange(f) }
+
+func (s *site) exchange(f lang.Frame) {
 	deadline, id, extra, err := f.CallHead()
 	if err != nil {
 		s.fail(f.Seq, lang.FailException, lang.Failure{Type: "ProtocolError", Message: err.Error()})

@@ -57,7 +57,7 @@ func (w *worker) take() error {
 		}
 		switch {
 		case f.Type == lang.FrameCall && w.begin(f.Seq):
-			go w.contract.call(f)
+			w.contract.call(f)
 		case f.Type == lang.FrameCall: // answered
 		case f.Type == lang.FrameDial && dial != nil:
 			go dial(f.Seq)
