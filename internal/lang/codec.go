@@ -30,10 +30,12 @@ const firstRead = 64 << 10
 
 // AppendFrame appends the bytes of a frame to dst. The caller keeps to the limits: meta at most 65535 bytes, all of it at
 // most MaxFrameBytes.
-func AppendFrame(dst []byte, f Frame) []byte {
+func AppendFrame(dst []byte, f Frame) []byte { return append(AppendHead(dst, f), f.Body...) }
+
+// AppendHead appends the bytes of a frame but those of its body, which are to follow.
+func AppendHead(dst []byte, f Frame) []byte {
 	dst = appendHead(dst, f.Type, f.Seq, len(f.Meta), len(f.Body))
-	dst = append(dst, f.Meta...)
-	return append(dst, f.Body...)
+	return append(dst, f.Meta...)
 }
 
 func appendHead(dst []byte, kind byte, seq uint32, meta, body int) []byte {
@@ -54,19 +56,11 @@ func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
 	if _, err := io.ReadFull(r, buf); err != nil {
 		return Frame{}, err
 	}
-	size, meta := binary.BigEndian.Uint32(buf), int(binary.BigEndian.Uint16(buf[6:]))
-	f := Frame{Type: buf[4], Seq: binary.BigEndian.Uint32(buf[8:])}
-	switch {
-	case !isFrameType(f.Type):
-		return Frame{}, fmt.Errorf("%w: frame of type %d", errFrame, f.Type)
-	case buf[5] != 0:
-		return Frame{}, fmt.Errorf("%w: byte 5 is %d", errFrame, buf[5])
-	case size > uint32(min(limit, MaxFrameBytes)):
-		return Frame{}, fmt.Errorf("%w: frame of %d bytes, over %d", errFrame, size, limit)
-	case meta > int(size):
-		return Frame{}, fmt.Errorf("%w: meta of %d bytes in a frame of %d", errFrame, meta, size)
+	f, meta, size, err := readHead(buf, limit)
+	if err != nil {
+		return Frame{}, err
 	}
-	all, err := readN(r, buf[:0], int(size))
+	all, err := ReadBytes(r, buf[:0], size)
 	if err != nil {
 		return Frame{}, err
 	}
@@ -74,12 +68,46 @@ func ReadFrame(r io.Reader, buf []byte, limit int) (Frame, error) {
 	return f, nil
 }
 
+// CutFrame reads the frame at the beginning of p, whose memory it shares, and gives what stands behind it. Errors: as of ReadFrame.
+func CutFrame(p []byte, limit int) (f Frame, rest []byte, err error) {
+	if len(p) < FrameHead {
+		return Frame{}, nil, io.ErrUnexpectedEOF
+	}
+	f, meta, size, err := readHead(p, limit)
+	switch {
+	case err != nil:
+		return Frame{}, nil, err
+	case len(p) < FrameHead+size:
+		return Frame{}, nil, io.ErrUnexpectedEOF
+	}
+	all, rest := p[FrameHead:FrameHead+size], p[FrameHead+size:]
+	f.Meta, f.Body = all[:meta:meta], all[meta:]
+	return f, rest, nil
+}
+
+// readHead reads what stands before meta and body, whose sizes it gives: of meta, and of both together.
+func readHead(p []byte, limit int) (f Frame, meta, size int, err error) {
+	announced, meta := binary.BigEndian.Uint32(p), int(binary.BigEndian.Uint16(p[6:]))
+	f = Frame{Type: p[4], Seq: binary.BigEndian.Uint32(p[8:])}
+	switch {
+	case !isFrameType(f.Type):
+		return Frame{}, 0, 0, fmt.Errorf("%w: frame of type %d", errFrame, f.Type)
+	case p[5] != 0:
+		return Frame{}, 0, 0, fmt.Errorf("%w: byte 5 is %d", errFrame, p[5])
+	case announced > uint32(min(limit, MaxFrameBytes)):
+		return Frame{}, 0, 0, fmt.Errorf("%w: frame of %d bytes, over %d", errFrame, announced, limit)
+	case meta > int(announced):
+		return Frame{}, 0, 0, fmt.Errorf("%w: meta of %d bytes in a frame of %d", errFrame, meta, announced)
+	}
+	return f, meta, int(announced), nil
+}
+
 func isFrameType(t byte) bool {
 	return t >= FrameReady && t <= FrameStopped || t == FrameDial || t == FrameDialed || t == FrameAsk || t == FrameTold
 }
 
-// readN reads n bytes into buf, which grows with what has arrived and not with what was announced.
-func readN(r io.Reader, buf []byte, n int) ([]byte, error) {
+// ReadBytes reads n bytes into buf, which grows with what has arrived and not with what was announced.
+func ReadBytes(r io.Reader, buf []byte, n int) ([]byte, error) {
 	for len(buf) < n {
 		have := len(buf)
 		want := min(n, max(cap(buf), 4*have, firstRead))
@@ -119,6 +147,37 @@ func AppendCall(dst []byte, seq uint32, deadline time.Time, requestID string, ex
 	dst = append(dst, requestID...)
 	dst = append(dst, more...)
 	return append(dst, event...)
+}
+
+// What is sent of a failure, in bytes: enough for people, and under what a server keeps.
+const (
+	maxMessage = 64 << 10
+	maxStack   = 128 << 10
+)
+
+// FailedFrame answers a load or a call with a failure of a kind. Of a long one only so much is told as people read.
+func FailedFrame(seq uint32, kind byte, f Failure) Frame {
+	if len(f.Message) > maxMessage {
+		f.Message = f.Message[:maxMessage]
+	}
+	if len(f.Type) > 200 {
+		f.Type = f.Type[:200]
+	}
+	left := maxStack
+	for i, line := range f.Stack {
+		if left -= len(line) + 1; left < 0 {
+			f.Stack = f.Stack[:i]
+			break
+		}
+	}
+	if f.Stack == nil {
+		f.Stack = []string{}
+	}
+	body, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // strings only
+	}
+	return Frame{Type: FrameFailed, Seq: seq, Meta: []byte{kind}, Body: body}
 }
 
 // CallHead reads what AppendCall put before the event.

@@ -6,7 +6,9 @@ package lang
 import (
 	"cmp"
 	"context"
+	"io"
 	"io/fs"
+	"net"
 )
 
 // Paths inside a sandbox (FunctionGraph reference 5.1).
@@ -43,6 +45,10 @@ type Language struct {
 	Template func(install Install, bootstrap string) []string
 	// HTTP tells that a worker can hand out connections to the function (FrameDial): it serves HTTP by itself.
 	HTTP bool
+	// Wire is set where the worker becomes the function instead of standing before it (see the protocol). Of the control socket it
+	// makes a connection over which the server goes on in frames, to the worker at first and then to the function. ended is closed
+	// when the process is gone. nil for all others.
+	Wire func(control net.Conn, ended <-chan struct{}) Wired
 	// Env holds variables the interpreter needs, as NAME=value.
 	Env []string
 	// Concurrent tells whether the bootstrap takes several calls at a time (Load.Concurrency).
@@ -59,6 +65,26 @@ type Language struct {
 	// Compiles is true where a worker turns a package into a faster form, once: see Load.Compile.
 	Compiles bool
 }
+
+// Wired is the connection to a worker that becomes the function. It takes whole frames in each Write.
+type Wired interface {
+	net.Conn
+	// CloseRead has reads end behind what has come. It is called when the process has ended: a child of it may hold the other end.
+	CloseRead() error
+}
+
+// Hangup is the io.EOF of a Wired, with what is to be told of it.
+type Hangup struct {
+	Before string // follows on how the process ended, e.g. " before it listened"; "" for nothing
+	Closed string // what a process that goes on has done; "" where none can
+}
+
+func (h *Hangup) Error() string {
+	return "the function's process has ended" + h.Before + ", or closed its connection"
+}
+
+// Unwrap makes it an io.EOF.
+func (h *Hangup) Unwrap() error { return io.EOF }
 
 // Install is an interpreter found on this host.
 type Install struct {

@@ -39,6 +39,11 @@ import (
 //
 // A worker that supervises a process of the function's answers FailExit when that has ended, and then waits for its own end.
 //
+// A worker whose language has a Wire does not stand before the function but becomes it, by execve. It answers the load with FrameLoaded whose
+// meta is a u16, the port of 127.0.0.1 at which the function is to listen, and whose first byte carries a TCP socket of the sandbox
+// that is bound and connected to nothing. FrameFailed may follow, where the function's program cannot be run; else the worker's end
+// of this socket closes as it becomes the function. The server connects the socket as soon as somebody listens, and goes on there.
+//
 // Standard output and error of the worker are one pipe, file descriptors 1 and 2. Lines there are log lines of the call
 // that runs; what was written before an answer is in the pipe before it. LogMark begins a line that carries its own
 // level: LogMark, one level letter (D, L, I, W, E), the text with line ends inside it written as LogBreak. Where calls run side by
@@ -49,7 +54,7 @@ const (
 
 	FrameReady   = 1  // worker: booted; no meta, no body
 	FrameLoad    = 2  // server: body is a Load as JSON
-	FrameLoaded  = 3  // worker: code loaded, initializer done
+	FrameLoaded  = 3  // worker: code loaded, initializer done; no meta but that of one with a Wire
 	FrameCall    = 4  // server: meta is a call head, body the event
 	FrameResult  = 5  // worker: meta is a u32 with the peak resident memory in KiB, body the result as JSON text
 	FrameFailed  = 6  // worker: meta is one Fail byte, body a Failure as JSON

@@ -149,7 +149,7 @@ func (in *instance) dial(ctx context.Context) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	defer in.gifts.discard()
+	defer in.gifts.Discard()
 	in.seq++
 	_ = in.conn.SetDeadline(time.Now().Add(dialLimit))
 	err := in.write(lang.AppendFrame(nil, lang.Frame{Type: lang.FrameDial, Seq: in.seq}))
@@ -162,7 +162,7 @@ func (in *instance) dial(ctx context.Context) (net.Conn, error) {
 		in.box.Kill()
 		return nil, fmt.Errorf("connect to the function: %w", err)
 	case frame.Seq == in.seq && frame.Type == lang.FrameDialed:
-		conn, err := in.gifts.take()
+		conn, err := connectionOf(in.gifts)
 		if err != nil {
 			in.box.Kill()
 			return nil, fmt.Errorf("connect to the function: %w", err)
@@ -180,67 +180,26 @@ func (in *instance) dial(ctx context.Context) (net.Conn, error) {
 func (in *instance) openReader(gifts bool) {
 	var from io.Reader = in.conn
 	if socket, ok := in.conn.(*net.UnixConn); ok && gifts {
-		in.gifts = &giftReader{socket: socket, most: 1}
+		in.gifts = &lang.Gifts{Socket: socket, Most: 1}
 		from = in.gifts
 	}
 	in.reader = bufio.NewReaderSize(from, 4<<10)
 }
 
-// giftReader reads a socket over which descriptors come, one at most for each frame. It has one reader at a time.
-type giftReader struct {
-	socket *net.UnixConn
-	oob    [32]byte // room for more than one, so that they are seen
-	fds    []int    // that have come and were not taken, in this order
-	most   int      // of them: 1, or 2 where frames follow each other and one may be read together with the end of the one before
-}
-
-var errGift = errors.New("a descriptor that was not asked for")
-
-func (r *giftReader) Read(p []byte) (int, error) {
-	n, oobn, flags, _, err := r.socket.ReadMsgUnix(p, r.oob[:]) // sets close-on-exec
-	if oobn == 0 || err != nil {
-		return max(n, 0), err // -1 is an error's
-	}
-	fds := rights(r.oob[:oobn])
-	if len(fds) != 1 || len(r.fds) >= r.most || flags&syscall.MSG_CTRUNC != 0 {
-		for _, fd := range fds {
-			syscall.Close(fd)
-		}
-		return 0, errGift
-	}
-	r.fds = append(r.fds, fds[0])
-	return n, nil
-}
-
-// rights gives the descriptors in control messages.
-func rights(oob []byte) []int {
-	messages, err := syscall.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil
-	}
-	var all []int
-	for i := range messages {
-		if fds, err := syscall.ParseUnixRights(&messages[i]); err == nil {
-			all = append(all, fds...)
-		}
-	}
-	return all
-}
-
-// take makes a connection of the descriptor that has come. It must be one end of a TCP connection.
-func (r *giftReader) take() (*net.TCPConn, error) {
-	if r == nil || len(r.fds) == 0 {
+// connectionOf makes a connection of the descriptor that has come. It must be one end of a TCP connection.
+func connectionOf(gifts *lang.Gifts) (*net.TCPConn, error) {
+	fd, ok := gifts.Take()
+	if !ok {
 		return nil, errors.New("no connection has come")
 	}
-	file := os.NewFile(uintptr(r.fds[0]), "connection")
-	r.fds = r.fds[1:]
+	file := os.NewFile(uintptr(fd), "connection")
 	defer file.Close() // FileConn has a copy of its own
 	kind, err := syscall.GetsockoptInt(int(file.Fd()), syscall.SOL_SOCKET, syscall.SO_TYPE)
 	if err != nil || kind != syscall.SOCK_STREAM {
-		return nil, errGift
+		return nil, lang.ErrGift
 	}
 	if _, err := syscall.Getpeername(int(file.Fd())); err != nil {
-		return nil, errGift // it listens, or leads nowhere
+		return nil, lang.ErrGift // it listens, or leads nowhere
 	}
 	conn, err := net.FileConn(file)
 	if err != nil {
@@ -250,18 +209,7 @@ func (r *giftReader) take() (*net.TCPConn, error) {
 		return tcp, nil
 	}
 	conn.Close()
-	return nil, errGift
-}
-
-// discard closes what has come and was not taken.
-func (r *giftReader) discard() {
-	if r == nil {
-		return
-	}
-	for _, fd := range r.fds {
-		syscall.Close(fd)
-	}
-	r.fds = nil
+	return nil, lang.ErrGift
 }
 
 // connections are those to one instance that are open. They end with it: whoever has one may keep it beyond a call.

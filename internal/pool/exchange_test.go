@@ -261,6 +261,10 @@ func TestExecutablesEnd(t *testing.T) {
 				{`{"Do":"sleep","N":60000}`, faas.CodeTimeout, "within 3 seconds"},
 			} {
 				res := h.call(t, f, c.event)
+				if c.event == `{"Do":"kill"}` && runtime == "Go1.x" {
+					require.Nil(t, res.Failure, "the first process of a sandbox lives on when it kills itself")
+					continue
+				}
 				require.NotNil(t, res.Failure, c.event)
 				require.Equal(t, c.code, res.Failure.Code, "%s: %+v", c.event, res.Failure)
 				require.Contains(t, res.Failure.Message, c.says)
@@ -298,6 +302,9 @@ func TestExecutablesCannotReachTheirWorker(t *testing.T) {
 				require.False(t, possible, what)
 			}
 			require.JSONEq(t, `[]`, output(`{"Do":"descriptors"}`))
+			if runtime == "Go1.x" {
+				return // it is the first process, and has no worker to send signals to
+			}
 			output(`{"Do":"signals"}`)
 			require.False(t, h.call(t, f, `1`).Cold, "signals ended the worker")
 		})

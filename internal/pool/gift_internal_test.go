@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
 
@@ -60,8 +61,8 @@ func TestGifts(t *testing.T) {
 			channels, err := sandbox.NewChannels()
 			require.NoError(t, err)
 			defer channels.Close()
-			reader := &giftReader{socket: channels.Control.(*net.UnixConn), most: 1}
-			defer reader.discard()
+			reader := &lang.Gifts{Socket: channels.Control.(*net.UnixConn), Most: 1}
+			defer reader.Discard()
 			var fds []int
 			for _, make := range c.gifts {
 				f := make()
@@ -73,13 +74,13 @@ func TestGifts(t *testing.T) {
 			before := openFiles(t)
 			n, err := reader.Read(make([]byte, 10))
 			if !c.reads {
-				require.ErrorIs(t, err, errGift)
+				require.ErrorIs(t, err, lang.ErrGift)
 				require.Equal(t, before, openFiles(t), "a descriptor was left open")
 				return
 			}
 			require.NoError(t, err)
 			require.Equal(t, 1, n)
-			conn, err := reader.take()
+			conn, err := connectionOf(reader)
 			require.Equal(t, c.taken, err == nil, "%v", err)
 			if err == nil {
 				require.NoError(t, conn.Close())
@@ -93,7 +94,7 @@ func TestGifts(t *testing.T) {
 				_, err = reader.Read(make([]byte, 1))
 				require.NoError(t, err)
 				_, err = reader.Read(make([]byte, 1))
-				require.ErrorIs(t, err, errGift)
+				require.ErrorIs(t, err, lang.ErrGift)
 			}
 			channels.InnerControl.Close()
 			_, err = reader.Read(make([]byte, 1))

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -36,9 +35,10 @@ const exitGrace = 250 * time.Millisecond
 type instance struct {
 	box      sandbox.Instance
 	conn     net.Conn
+	wired    lang.Wired // the same, where the worker becomes the function; nil for all others
 	reader   *bufio.Reader
 	turn     sync.Mutex  // one at a time on the control socket
-	gifts    *giftReader // below reader where connections come with frames; nil where none do
+	gifts    *lang.Gifts // below reader where connections come with frames; nil where none do
 	number   int64
 	region   string
 	callers  connections
@@ -188,6 +188,10 @@ func (p *Pool) follow(box sandbox.Instance, err error, rt lang.Runtime, release 
 		return nil, err
 	}
 	in := &instance{box: box, conn: box.Control(), output: out, release: release, notice: rt.Notice(), number: p.started.Add(1), region: p.cfg.Region, pool: p}
+	if rt.Language.Wire != nil {
+		in.wired = rt.Language.Wire(in.conn, box.Done())
+		in.conn = in.wired
+	}
 	in.openReader(rt.Language.HTTP)
 	p.mu.Lock()
 	p.live[in] = struct{}{}
@@ -502,54 +506,6 @@ func lastLines(lines []string, n int) []string {
 	return slices.Clone(lines[first:])
 }
 
-// broken ends a worker that does not keep to the protocol.
-func (in *instance) broken(why error) *faas.Failure {
-	in.box.Kill()
-	return &faas.Failure{Code: faas.CodeExit, Type: "ProtocolError", Message: "the function disturbed its control channel: " + why.Error()}
-}
-
-// fate finds out why a worker's channel broke, and ends the worker.
-func (in *instance) fate(err error) *faas.Failure {
-	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
-		return in.broken(err)
-	}
-	late := false
-	select {
-	case <-in.box.Done():
-	case <-time.After(exitGrace):
-		late = true
-		in.box.Kill()
-		<-in.box.Done()
-	}
-	exit := in.box.Exit()
-	failure := &faas.Failure{Code: faas.CodeExit, Type: "RuntimeExit"}
-	switch {
-	case exit.OOM:
-		return in.outOfMemory()
-	case late && (exit.Signal == syscall.SIGKILL.String() || exit.Code == 128+int(syscall.SIGKILL)): // or it had ended, and only its end was told late
-		failure.Message = "the function closed its control channel"
-	case exit.Signal != "":
-		failure.Message = "the function's process was ended by a signal: " + exit.Signal
-	default:
-		failure.Message = fmt.Sprintf("the function's process exited with code %d", exit.Code)
-	}
-	return failure
-}
-
-func (in *instance) outOfMemory() *faas.Failure {
-	return &faas.Failure{
-		Code: faas.CodeMemory, Type: "OutOfMemory",
-		Message: fmt.Sprintf("the function was ended because it used more memory than its %d MB", in.memoryMB),
-	}
-}
-
-func timedOut(what string, limit time.Duration) *faas.Failure {
-	return &faas.Failure{
-		Code: faas.CodeTimeout, Type: "FunctionTimeout",
-		Message: fmt.Sprintf("%s did not finish within %d seconds and was ended", what, int(limit/time.Second)),
-	}
-}
-
 // gone tells whether the process has ended.
 func (in *instance) gone() bool {
 	select {
@@ -576,6 +532,9 @@ func (in *instance) ended() {
 	in.endLock.Lock()
 	defer in.endLock.Unlock()
 	in.over = true
+	if in.wired != nil {
+		_ = in.wired.CloseRead() // fails only when it has been closed
+	}
 	in.release()
 	if in.way != nil {
 		in.way.Close()

@@ -48,7 +48,7 @@ func (p *Pool) share(in *instance) {
 	_ = in.conn.SetDeadline(time.Time{})
 	in.shared = &shared{in: in, ended: make(chan struct{}), asked: map[uint32]asked{}, overdue: map[uint32]byte{}, gifts: map[uint32]*net.TCPConn{}}
 	if in.gifts != nil {
-		in.gifts.most = 2
+		in.gifts.Most = 2
 	}
 	in.output.divide()
 	p.work.Go(in.shared.read)
@@ -67,7 +67,7 @@ func (s *shared) read() {
 			failure = s.in.reported(*s.exited) // to all: each would be told the same, one after the other
 		}
 	}
-	s.in.gifts.discard()
+	s.in.gifts.Discard()
 	s.mu.Lock()
 	s.failure = failure
 	s.mu.Unlock()
@@ -90,7 +90,7 @@ func (s *shared) deliver(f lang.Frame) error {
 		s.exited = &f
 	}
 	if f.Type == lang.FrameDialed {
-		conn, err := s.in.gifts.take()
+		conn, err := connectionOf(s.in.gifts)
 		switch {
 		case err != nil:
 			return err

@@ -90,35 +90,9 @@ func (c *Control) Result(seq uint32, peak uint32, body []byte) error {
 	return c.Send(lang.Frame{Type: lang.FrameResult, Seq: seq, Meta: binary.BigEndian.AppendUint32(nil, peak), Body: body})
 }
 
-// What is sent of a failure, in bytes: enough for people, and under what a server keeps.
-const (
-	maxMessage = 64 << 10
-	maxStack   = 128 << 10
-)
-
 // Fail answers a load or a call with a failure of a kind.
 func (c *Control) Fail(seq uint32, kind byte, f lang.Failure) error {
-	if len(f.Message) > maxMessage {
-		f.Message = f.Message[:maxMessage]
-	}
-	if len(f.Type) > 200 {
-		f.Type = f.Type[:200]
-	}
-	left := maxStack
-	for i, line := range f.Stack {
-		if left -= len(line) + 1; left < 0 {
-			f.Stack = f.Stack[:i]
-			break
-		}
-	}
-	if f.Stack == nil {
-		f.Stack = []string{}
-	}
-	body, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	return c.Send(lang.Frame{Type: lang.FrameFailed, Seq: seq, Meta: []byte{kind}, Body: body})
+	return c.Send(lang.FailedFrame(seq, kind, f))
 }
 
 // GiveUp answers a load with a failure, and returns when the server has no more use for this worker.

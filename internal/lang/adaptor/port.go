@@ -12,24 +12,34 @@ import (
 // dialLimit bounds one connection to the function, which a server with a full backlog keeps waiting.
 const dialLimit = 10 * time.Second
 
-// FreePort finds a port of 127.0.0.1 that nobody listens on.
-func FreePort() (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// FreePort finds a port of 127.0.0.1 that nobody listens on, and makes a socket with which it can be reached: one with another port of
+// its own, as a socket that connects to its own port meets itself.
+func FreePort() (port, socket int, err error) {
+	fd, port, err := bound()
 	if err != nil {
-		return 0, err
+		return 0, -1, err
 	}
 	defer unix.Close(fd)
-	if err := unix.Bind(fd, local(0)); err != nil {
-		return 0, err
-	}
-	name, err := unix.Getsockname(fd)
+	socket, _, err = bound()
+	return port, socket, err
+}
+
+// bound makes a socket with a port of 127.0.0.1.
+func bound() (fd, port int, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, err
+		return -1, 0, err
+	}
+	err = unix.Bind(fd, local(0))
+	var name unix.Sockaddr
+	if err == nil {
+		name, err = unix.Getsockname(fd)
 	}
 	if in, ok := name.(*unix.SockaddrInet4); ok {
-		return in.Port, nil
+		return fd, in.Port, nil
 	}
-	return 0, errors.New("no port")
+	unix.Close(fd)
+	return -1, 0, errors.Join(err, errors.New("no port"))
 }
 
 func local(port int) *unix.SockaddrInet4 {

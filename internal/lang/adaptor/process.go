@@ -50,6 +50,23 @@ func Start(load lang.Load, name string, base []string, more ...string) (*Process
 	return run(path, name, []string{path}, load.CodeRoot, environment(base, load, more))
 }
 
+// Become runs an executable as Start does, in the place of this process; it returns only when that cannot be. The caller is the first
+// thread of the process, whose tie to the server is kept. What is not closed by it must be so when another program is executed.
+func Become(load lang.Load, name string, more ...string) error {
+	path := filepath.Join(load.CodeRoot, name)
+	if err := check(path, name); err != nil {
+		return err
+	}
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	if err := errors.Join(unix.Dup3(null, 0, 0), unix.Chdir(load.CodeRoot)); err != nil {
+		return fmt.Errorf("%s cannot be started: %w", name, err)
+	}
+	return startFault(path, name, syscall.Exec(path, []string{path}, environment(BaseEnvironment(), load, more)))
+}
+
 // StartImage runs the command line of a container image in its working folder, as Start does. A program without a slash is looked up
 // in the PATH that it is to have.
 func StartImage(load lang.Load, base []string) (*Process, error) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/hanshu-faas/hanshu/internal/lang"
+	"github.com/hanshu-faas/hanshu/internal/lang/golang/gorpc"
 )
 
 // Language is FunctionGraph's runtime Go1.x. files holds the adaptor; nil where this program was built without it.
@@ -24,5 +25,6 @@ func Language(files fs.FS) *lang.Language {
 		CheckHandler: lang.CheckExecutable,
 		SourceFile:   func(handler string) string { return handler },
 		Concurrent:   true,
+		Wire:         gorpc.New,
 	}
 }

@@ -3,6 +3,7 @@ package langtest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -21,8 +22,11 @@ import (
 	"github.com/hanshu-faas/hanshu/internal/lang"
 )
 
-// executables are the languages whose functions are executables.
-var executables = []string{"golang", "custom", "http"}
+// executables are the languages whose functions are executables, and supervised those of them beside whose process a worker stays.
+var (
+	executables = []string{"golang", "custom", "http"}
+	supervised  = []string{"custom", "http"}
+)
 
 var example struct {
 	once sync.Once
@@ -114,7 +118,7 @@ func answerCases() []Case {
 						require.NoError(t, r.Err)
 						require.Zero(t, r.Fail, "%+v", r.Failure)
 						require.JSONEq(t, event, answer)
-						require.Greater(t, r.PeakKiB, int64(1<<10))
+						require.Equal(t, w.wired == nil, r.PeakKiB > 1<<10, "%d KiB", r.PeakKiB)
 					}
 				}
 				require.Empty(t, strings.Join(w.Output(), ""))
@@ -246,7 +250,7 @@ func answerCases() []Case {
 			},
 		},
 		{
-			Name: "executable: peak memory", Executables: executables,
+			Name: "executable: peak memory", Executables: supervised,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				before := w.Call(`0`).PeakKiB
@@ -269,10 +273,15 @@ func answerCases() []Case {
 	}
 }
 
-// ended holds a reply to the end of the function's process.
-func ended(t *testing.T, r Reply, how string) {
+// ended holds a reply to the end of the function's process. Where that is the worker, the server sees it end.
+func ended(t *testing.T, w *Worker, r Reply, how string, code int) {
 	t.Helper()
-	failed(t, r, lang.FailExit, "RuntimeExit", how)
+	if w.wired == nil {
+		failed(t, r, lang.FailExit, "RuntimeExit", how)
+		return
+	}
+	require.ErrorIs(t, r.Err, io.EOF)
+	require.Equal(t, code, w.Exit())
 }
 
 func endCases() []Case {
@@ -281,22 +290,24 @@ func endCases() []Case {
 			Name: "executable: exit in mid-call", Executables: executables,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
-				ended(t, w.Call(`{"Do":"exit","N":3}`), "exited with code 3")
+				ended(t, w, w.Call(`{"Do":"exit","N":3}`), "exited with code 3", 3)
 				require.Contains(t, w.Output(), "bye")
-				ended(t, w.Call(`1`), "exited with code 3") // a call that was on its way
-				w.HangUp()
-				require.Equal(t, 0, w.Exit())
+				ended(t, w, w.Call(`1`), "exited with code 3", 3) // a call that was on its way
+				if w.wired == nil {
+					w.HangUp()
+					require.Equal(t, 0, w.Exit())
+				}
 			},
 		},
 		{
 			Name: "executable: killed in mid-call", Executables: executables,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
-				ended(t, w.Call(`{"Do":"kill"}`), "ended by a signal: killed")
+				ended(t, w, w.Call(`{"Do":"kill"}`), "ended by a signal: killed", -1)
 			},
 		},
 		{
-			Name: "executable: killed between calls", Executables: executables,
+			Name: "executable: killed between calls", Executables: supervised,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				_, text := do(t, w, `{"Do":"env"}`)
@@ -308,7 +319,7 @@ func endCases() []Case {
 			},
 		},
 		{
-			Name: "executable: end of the stream", Executables: executables,
+			Name: "executable: end of the stream", Executables: supervised,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				w.HangUp()
@@ -316,7 +327,7 @@ func endCases() []Case {
 			},
 		},
 		{
-			Name: "executable: frame of an unknown kind", Executables: executables,
+			Name: "executable: frame of an unknown kind", Executables: supervised,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				require.Error(t, w.exchange(lang.AppendFrame(nil, lang.Frame{Type: lang.FrameReady}), 0).Err)
@@ -331,7 +342,7 @@ func endCases() []Case {
 				pid, err := strconv.Atoi(text)
 				require.NoError(t, err)
 				t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-				ended(t, w.Call(`{"Do":"exit","N":0}`), "exited with code 0")
+				ended(t, w, w.Call(`{"Do":"exit","N":0}`), "exited with code 0", 0)
 			},
 		},
 		{
@@ -339,6 +350,10 @@ func endCases() []Case {
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				r := w.Call(`{"Do":"close"}`)
+				if w.wired != nil {
+					require.ErrorIs(t, r.Err, io.EOF)
+					return
+				}
 				require.NoError(t, r.Err)
 				require.Contains(t, []byte{lang.FailExit, lang.FailException}, r.Fail, "%+v", r)
 			},
@@ -352,7 +367,7 @@ func endCases() []Case {
 			},
 		},
 		{
-			Name: "executable: signals to the worker", Executables: executables,
+			Name: "executable: signals to the worker", Executables: supervised,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)
 				for range 3 {

@@ -69,10 +69,19 @@ func startCases() []Case {
 			Name: "executable: exit at start", Executables: executables,
 			Load: func(l *lang.Load) { l.Env["AT_START"] = "exit" },
 			Check: func(t *testing.T, w *Worker, l Reply) {
-				failed(t, l, lang.FailExit, "RuntimeExit", "exited with code 4 before it ")
+				if w.wired != nil {
+					var how *lang.Hangup
+					require.ErrorAs(t, l.Err, &how)
+					require.Contains(t, how.Before, " before it listened at RUNTIME_API_ADDR (127.0.0.1:")
+					require.Equal(t, 4, w.Exit())
+				} else {
+					failed(t, l, lang.FailExit, "RuntimeExit", "exited with code 4 before it ")
+				}
 				require.Equal(t, []string{"exit"}, w.Output())
-				w.HangUp()
-				require.Equal(t, 0, w.Exit())
+				if w.wired == nil {
+					w.HangUp()
+					require.Equal(t, 0, w.Exit())
+				}
 			},
 		},
 	}

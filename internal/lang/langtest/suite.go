@@ -68,7 +68,7 @@ func RunCopies(t *testing.T, l *lang.Language, in lang.Install) {
 	bootstrap := Bootstrap(t, l)
 	m := newTemplate(t, l, in, bootstrap)
 	t.Run("a copy that is not told what to become ends", m.testUntold)
-	run(t, l, bootstrap, func(t *testing.T, _ *lang.Language) *Worker { return start(t, m.copy(t)) })
+	run(t, l, bootstrap, func(t *testing.T, _ *lang.Language) *Worker { return start(t, nil, m.copy(t)) })
 }
 
 func run(t *testing.T, l *lang.Language, bootstrap string, startWorker func(t *testing.T, l *lang.Language) *Worker, only ...string) {

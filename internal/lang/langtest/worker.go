@@ -33,6 +33,7 @@ type Worker struct {
 	pid      int
 	state    *os.ProcessState // after exited
 	conn     net.Conn
+	wired    lang.Wired // the same, where the worker becomes the function; nil for all others
 	in       *bufio.Reader
 	out      []byte // reused for frames that are sent
 	buf      []byte // reused for frames that are read
@@ -96,7 +97,7 @@ func Write(t testing.TB, files map[string]string) string {
 // Start starts a worker from the folder that Bootstrap gave and waits until it is ready. It is closed with the test.
 func Start(t testing.TB, l *lang.Language, in lang.Install, bootstrap string) *Worker {
 	t.Helper()
-	w := start(t, func(_ net.Conn, control, output *os.File) *os.Process {
+	w := start(t, l.Wire, func(_ net.Conn, control, output *os.File) *os.Process {
 		cmd := command(l, l.Command(in, bootstrap), control, output)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		require.NoError(t, cmd.Start())
@@ -119,8 +120,11 @@ func command(l *lang.Language, args []string, control, output *os.File) *exec.Cm
 // launcher starts a process that gets one end of the control socket, whose other is ours, and of the output pipe.
 type launcher func(ours net.Conn, control, output *os.File) *os.Process
 
+// wiring is Language.Wire.
+type wiring func(control net.Conn, ended <-chan struct{}) lang.Wired
+
 // start starts a worker, its process by launch, as the leader of a process group.
-func start(t testing.TB, launch launcher) *Worker {
+func start(t testing.TB, wire wiring, launch launcher) *Worker {
 	t.Helper()
 	ours, theirs := socketPair(t)
 	defer theirs.Close()
@@ -128,17 +132,24 @@ func start(t testing.TB, launch launcher) *Worker {
 	require.NoError(t, err)
 
 	w := &Worker{t: t, conn: ours, lines: make(chan string, 1<<16), pipe: write, exited: make(chan struct{})}
-	w.in = bufio.NewReaderSize(ours, 64<<10)
+	if wire != nil {
+		w.wired = wire(ours, w.exited)
+		w.conn = w.wired
+	}
+	w.in = bufio.NewReaderSize(w.conn, 64<<10)
 	process := launch(ours, theirs, write)
 	w.pid = process.Pid
 	go w.readOutput(read)
 	go func() {
 		w.state, _ = process.Wait() // read by Exit
 		close(w.exited)
+		if w.wired != nil {
+			_ = w.wired.CloseRead()
+		}
 	}()
 	t.Cleanup(w.Close)
 
-	require.NoError(t, ours.SetDeadline(time.Now().Add(Patience)))
+	require.NoError(t, w.conn.SetDeadline(time.Now().Add(Patience)))
 	f, err := lang.ReadFrame(w.in, nil, lang.MaxFrameBytes)
 	if err != nil {
 		t.Fatalf("worker is not ready: %v; output: %s", err, strings.Join(w.Output(), "\n"))

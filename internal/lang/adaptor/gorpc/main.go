@@ -1,27 +1,29 @@
 //go:build linux
 
-// Command gorpc is the worker of Go1.x functions: it starts the function's executable and calls it by Go's net/rpc over the
-// address in RUNTIME_API_ADDR, as FunctionGraph does (reference 5.3), so that executables run unchanged.
+// Command gorpc is the worker of Go1.x functions: it becomes the function's executable, which serves Go's net/rpc at the address in
+// RUNTIME_API_ADDR, as in FunctionGraph (reference 5.3), so that executables run unchanged.
 //
-// The bytes are written here with encoding/gob: net/rpc brings all of net/http along, which would be most of the memory of
-// an idle instance. It must not know what runs beside it.
+// What is left of it is a socket from which the server reaches the function: nothing stands between them, and nothing runs beside an
+// idle function. It must not know what is said there.
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
-	"runtime/debug"
+	"runtime"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hanshu-faas/hanshu/internal/lang"
 	"github.com/hanshu-faas/hanshu/internal/lang/adaptor"
 )
 
 func main() {
-	debug.SetGCPercent(50) // an adaptor holds little, and there may be a thousand
+	runtime.LockOSThread() // the first thread alone is tied to the server, and exec keeps the tie of the thread that calls it
 	control, err := adaptor.Open()
 	if err == nil {
-		warm()
 		err = serve(control)
 	}
 	if err != nil {
@@ -30,39 +32,24 @@ func main() {
 	}
 }
 
-// serve is the worker's life. An error is a fault of the protocol.
+// serve is the worker's life. An error is a fault of the protocol, or of the platform.
 func serve(control *adaptor.Control) error {
+	if unix.Gettid() != unix.Getpid() {
+		return fmt.Errorf("not the first thread")
+	}
 	load, ok, err := control.Ready()
 	if !ok {
 		return err
 	}
-	port, err := adaptor.FreePort()
+	port, socket, err := adaptor.FreePort()
 	if err != nil {
 		return err
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	process, err := adaptor.Start(load, load.Handler, adaptor.BaseEnvironment(), "RUNTIME_API_ADDR="+address)
-	if err != nil {
-		control.GiveUp(lang.FailLoad, lang.Failure{Type: "HandlerNotFound", Message: err.Error()})
-		return nil
+	loaded := lang.Frame{Type: lang.FrameLoaded, Meta: binary.BigEndian.AppendUint16(nil, uint16(port))}
+	if err := control.SendFD(loaded, socket); err != nil {
+		return nil // the server has gone
 	}
-	fd, ok := process.Await(port)
-	if !ok {
-		failure := process.Exit()
-		failure.Message += " before it listened at RUNTIME_API_ADDR (" + address + ")"
-		control.GiveUp(lang.FailExit, failure)
-		return nil
-	}
-	c, err := dialRPC(fd)
-	if err != nil {
-		control.GiveUp(lang.FailLoad, lang.Failure{Type: "ProtocolError", Message: err.Error()})
-		return nil
-	}
-	w := newWorker(control, process, c, load)
-	go w.receive()
-	go w.supervise()
-	if err := control.Loaded(); err != nil {
-		return nil
-	}
-	return w.take()
+	err = adaptor.Become(load, load.Handler, "RUNTIME_API_ADDR=127.0.0.1:"+strconv.Itoa(port))
+	control.GiveUp(lang.FailLoad, lang.Failure{Type: "HandlerNotFound", Message: err.Error()})
+	return nil
 }

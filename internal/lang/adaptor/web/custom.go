@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hanshu-faas/hanshu/internal/lang"
-	"github.com/hanshu-faas/hanshu/internal/lang/adaptor"
 )
 
 // custom is the runtime API: the bootstrap asks for requests, one for each time it asks, and hands in answers by the id of
@@ -83,7 +82,7 @@ func (c *custom) call(f lang.Frame) {
 	}
 	r := &request{seq: f.Seq, id: id, begun: time.Now(), event: f.Body, extra: extra}
 	c.lock.Lock()
-	adaptor.Renew(&c.load, extra)
+	c.load.Renew(extra)
 	twice := c.byID[id] != nil
 	if !twice {
 		c.byID[id] = r
@@ -107,7 +106,7 @@ func (c *custom) give(w http.ResponseWriter, in *http.Request) {
 	}
 	c.lock.Lock()
 	r.given = true
-	credentials := adaptor.Credentials(c.load)
+	credentials := c.load.Credentials.Headers()
 	c.lock.Unlock()
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -116,7 +115,7 @@ func (c *custom) give(w http.ResponseWriter, in *http.Request) {
 	for name, value := range credentials {
 		h.Set(name, value)
 	}
-	adaptor.SetExtra(r.extra, h.Set, h.Del)
+	r.extra.SetHeaders(h.Set, h.Del)
 	if in.Context().Err() != nil {
 		c.pending <- r // whoever asked has gone; the next one gets it
 		return
@@ -169,10 +168,10 @@ func (c *custom) takeResult(w http.ResponseWriter, in *http.Request) {
 		return
 	}
 	if size := max(in.ContentLength, int64(len(body))); size > int64(c.load.MaxResult) {
-		c.fail(r.seq, lang.FailTooLarge, adaptor.TooLarge(int(size), c.load.MaxResult))
+		c.fail(r.seq, lang.FailTooLarge, lang.TooLarge(int(size), c.load.MaxResult))
 		return
 	}
-	result, kind, failure := adaptor.Result(body, c.load.MaxResult)
+	result, kind, failure := lang.ResultOf(body, c.load.MaxResult)
 	if kind != 0 {
 		refuse(w, http.StatusUnprocessableEntity, failure.Message)
 		c.fail(r.seq, kind, failure)

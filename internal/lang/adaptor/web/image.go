@@ -74,7 +74,7 @@ func (i *image) post(ctx context.Context, path, id string, extra lang.CallExtra,
 	for name, value := range i.header(id, extra) {
 		req.Header.Set(name, value)
 	}
-	adaptor.SetExtra(extra, req.Header.Set, req.Header.Del)
+	extra.SetHeaders(req.Header.Set, req.Header.Del)
 	res, err := i.client.RoundTrip(req)
 	if err != nil {
 		return reply{}, err
@@ -107,7 +107,7 @@ func (i *image) exchange(f lang.Frame) {
 	if len(bytes.TrimSpace(res.body)) == 0 {
 		res.body = []byte("null")
 	}
-	result, kind, failure := adaptor.Result(res.body, i.load.MaxResult)
+	result, kind, failure := lang.ResultOf(res.body, i.load.MaxResult)
 	if kind != 0 {
 		i.fail(f.Seq, kind, failure)
 		return

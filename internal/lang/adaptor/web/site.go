@@ -102,7 +102,7 @@ func (s *site) exchange(f lang.Frame) {
 	for name, value := range s.header(id, extra) {
 		req.Header.Set(name, value)
 	}
-	adaptor.SetExtra(extra, req.Header.Set, req.Header.Del)
+	extra.SetHeaders(req.Header.Set, req.Header.Del)
 	res, err := s.client.RoundTrip(req)
 	if err != nil {
 		s.lost(f.Seq, err)
@@ -116,7 +116,7 @@ func (s *site) exchange(f lang.Frame) {
 	}
 	result := answerOf(res, body)
 	if n := max(len(result), len(body)); n > s.load.MaxResult {
-		s.fail(f.Seq, lang.FailTooLarge, adaptor.TooLarge(n, s.load.MaxResult))
+		s.fail(f.Seq, lang.FailTooLarge, lang.TooLarge(n, s.load.MaxResult))
 		return
 	}
 	s.result(f.Seq, s.process.PeakKiB(time.Since(begun)), result)
@@ -126,7 +126,7 @@ func (s *site) exchange(f lang.Frame) {
 func (s *site) header(id string, extra lang.CallExtra) map[string]string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	adaptor.Renew(&s.load, extra)
+	s.load.Renew(extra)
 	return s.load.Header(id)
 }
 
