@@ -139,46 +139,39 @@ func (e *executables) firstCalls(ctx context.Context, s *server, n int) error {
 	return nil
 }
 
-// goMemory is the PSS of an instance of a Go function, worker and function together, as the mean over all instances below a
+// goMemory is the PSS of an instance of a Go function, of all that runs in its sandbox, as the mean over all instances below a
 // process, and their number. It is 0 where they cannot be looked at, as those of another user.
 func goMemory(pid int) (mean float64, instances int, err error) {
 	processes, err := tree(pid)
 	if err != nil {
 		return 0, 0, err
 	}
-	var total float64
+	held := map[string]float64{} // PSS by sandbox, which is a namespace of processes
+	functions := map[string]bool{}
 	for _, p := range processes[1:] {
-		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.PID))
+		of := fmt.Sprintf("/proc/%d/", p.PID)
+		program, err := os.Readlink(of + "exe")
 		if err != nil {
 			continue // it has ended, or may not be looked at
 		}
-		function := strings.HasSuffix(program, "/main")
-		if !function && !strings.HasSuffix(program, "/golang/adaptor") {
+		sandbox, err := os.Readlink(of + "ns/pid")
+		if err != nil {
 			continue
 		}
 		m, err := memoryOf(p.PID)
 		if err != nil {
 			continue
 		}
-		waiting := !function && !hasChild(processes, p.PID)
-		if waiting {
-			continue // a prepared one, which is no instance yet
-		}
-		total += m.PSS
-		if function {
-			instances++
+		held[sandbox] += m.PSS
+		if strings.HasSuffix(program, "/main") {
+			functions[sandbox] = true
 		}
 	}
-	return over(total, float64(instances)), instances, nil
-}
-
-func hasChild(processes []procStat, pid int) bool {
-	for _, p := range processes {
-		if p.Parent == pid {
-			return true
-		}
+	var total float64
+	for sandbox := range functions {
+		total += held[sandbox]
 	}
-	return false
+	return over(total, float64(len(functions))), len(functions), nil
 }
 
 // rows are the lines of executables; bare is the start of a bare Go process until its first answer, in ms.

@@ -346,6 +346,13 @@ func endCases() []Case {
 			},
 		},
 		{
+			Name: "executable: a child holds the connection", Executables: []string{"golang"},
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				ended(t, w, w.Call(`{"Do":"hold","N":5}`), "exited with code 5", 5)
+			},
+		},
+		{
 			Name: "executable: everything closed", Executables: executables,
 			Check: func(t *testing.T, w *Worker, l Reply) {
 				loaded(t, l)

@@ -148,6 +148,27 @@ func harm(e event) ([]byte, error) {
 		return json.Marshal(child.Process.Pid)
 	case "parent":
 		return parent(), nil
+	case "wire": // said on the connection that the call came over, in front of its answer
+		text, err := base64.StdEncoding.DecodeString(e.Text)
+		for _, fd := range connections() {
+			_, err = syscall.Write(fd, text)
+		}
+		time.Sleep(time.Duration(e.N) * time.Millisecond)
+		return []byte("null"), err
+	case "hangup":
+		for _, fd := range connections() {
+			_ = syscall.Shutdown(fd, syscall.SHUT_RDWR)
+		}
+		time.Sleep(time.Hour)
+	case "hold":
+		child := exec.Command(os.Args[0], "daemon")
+		for _, fd := range connections() {
+			child.ExtraFiles = append(child.ExtraFiles, os.NewFile(uintptr(fd), "connection"))
+		}
+		if err := child.Start(); err != nil {
+			return nil, err
+		}
+		os.Exit(e.N)
 	case "signals":
 		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1} {
 			if err := syscall.Kill(os.Getppid(), s); err != nil {
@@ -174,6 +195,19 @@ func descriptors() []byte {
 	}
 	text, _ := json.Marshal(found)
 	return text
+}
+
+// connections lists the descriptors of those who call.
+func connections() (all []int) {
+	for fd := range 256 {
+		name, err := syscall.Getpeername(fd)
+		if _, tcp := name.(*syscall.SockaddrInet4); err == nil && tcp {
+			all = append(all, fd)
+		} else if _, tcp := name.(*syscall.SockaddrInet6); err == nil && tcp {
+			all = append(all, fd)
+		}
+	}
+	return all
 }
 
 // parent tries to look into the worker, and tells of each way whether it works.
