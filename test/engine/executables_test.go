@@ -13,8 +13,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hanshu-faas/hanshu/test/need"
 )
 
 // executable builds the example function of the language suite, once for all tests.
@@ -64,6 +67,58 @@ func TestExecutablesAsOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	asNobody(t)
 	testExecutables(t, newPlace(t, nobody).start(t))
+}
+
+// A Go function has the place of its worker, and ends with the server as that does.
+func TestGoFunctionEndsWithTheServer(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, 0)
+	h := p.start(t)
+	h.callGo(t)
+	require.NotEmpty(t, p.sandboxed(t))
+	h.Kill()
+	require.Eventually(t, func() bool { return len(p.sandboxed(t)) == 0 }, 10*time.Second, 5*time.Millisecond, "orphans of the killed server")
+}
+
+// callGo makes a Go function and calls it: by a worker that starts for it and, behind an end, by others that may have waited.
+func (h *host) callGo(t *testing.T) {
+	t.Helper()
+	program, err := executable()
+	require.NoError(t, err, "%s", program)
+	request := h.request(function{name: "go", timeout: 60})
+	withZip(modeless(t, "main", program))(request)
+	request["runtime"], request["handler"] = "Go1.x", "main"
+	a, err := h.post(t.Context(), request)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	for range 3 {
+		a, err := h.invoke(t.Context(), "go", []byte(`{"a":1}`))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+		require.JSONEq(t, `{"a":1}`, string(a.body))
+		a, err = h.invoke(t.Context(), "go", []byte(`{"Do":"exit","N":1}`))
+		require.NoError(t, err)
+		require.Contains(t, string(a.body), "exited with code 1")
+	}
+	a, err = h.invoke(t.Context(), "go", []byte(`2`))
+	require.NoError(t, err)
+	require.Equal(t, "2", string(a.body))
+}
+
+// A socket of the sandbox reaches the server at every level.
+func TestGoFunctionAtOtherLevels(t *testing.T) {
+	t.Parallel()
+	t.Run("none", func(t *testing.T) { newPlace(t, 0, "--sandbox=none").start(t).callGo(t) })
+	t.Run("oci", func(t *testing.T) {
+		path, err := exec.LookPath("runc")
+		if err != nil {
+			need.Skip(t, "runc starts sandboxes: apt install runc")
+		}
+		if os.Geteuid() != 0 {
+			t.Skip("runc is for root here")
+		}
+		newPlace(t, 0, "--sandbox=oci", "--oci-runtime="+path).start(t).callGo(t)
+	})
 }
 
 func testExecutables(t *testing.T, h *host) {
