@@ -106,7 +106,7 @@ func (c *custom) give(w http.ResponseWriter, in *http.Request) {
 	}
 	c.lock.Lock()
 	r.given = true
-	credentials := c.load.Credentials.Headers()
+	credentials := c.load.Headers()
 	c.lock.Unlock()
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
