@@ -254,7 +254,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
 	}
 	if db.Shared() {
-		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, instances, s.log)})
+		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, walls, instances, s.log)})
 	}
 	s.services = append(append(s.services, triggers.Services...), afar.services()...)
 	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})
