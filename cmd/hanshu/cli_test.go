@@ -37,7 +37,7 @@ func TestReport(t *testing.T) {
 		{nil, 0, ""},
 		{errFailed, 1, ""},
 		{usagef("wrong"), 2, "hanshu: wrong\n"},
-		{fmt.Errorf("deploy: %w", &client.APIError{Status: 404, Code: "FSS.1051", Message: "Not\nfound", RequestID: "id"}), 3, "hanshu: Not found (FSS.1051, request id)\n"},
+		{fmt.Errorf("deploy: %w", &client.APIError{Status: 404, Code: "FSS.1051", Message: "Not\nfound", RequestID: "id"}), 3, "hanshu: Not found (FSS.1051, request id); 'hanshu ls' shows the functions there are\n"},
 		{&client.APIError{Status: 401, Code: "401", Message: "no"}, 3, "hanshu: no (401)\n"},
 		{&client.APIError{Status: 429, Code: "FSS.0429", Message: "busy"}, 4, "hanshu: busy (FSS.0429)\n"},
 		{&client.APIError{Status: 408, Code: "c", Message: "m"}, 4, "hanshu: m (c)\n"},

@@ -11,7 +11,7 @@ import (
 func newDeleteCommand(c *cli) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "delete NAME",
+		Use: "delete NAME", Aliases: []string{"rm"},
 		Short: "remove a function",
 		Long: `Delete removes a function with all its versions, or the version that NAME names; NAME is a name, package:name, or a URN. It asks first, and where nobody can be
 asked it wants --yes.` + exitHelp(exitOK, exitUsage, exitRefused, exitServer),

@@ -90,9 +90,15 @@ func (c *cli) report(err error) int {
 	case f.Status != 0:
 		text += " (" + c.clean(f.Code) + ")"
 	}
+	if f.Code == codeNoFunction {
+		text += "; 'hanshu ls' shows the functions there are"
+	}
 	c.notef("%s\n", text)
 	return f.exit
 }
+
+// codeNoFunction is the server's word for a function that there is not (FunctionGraph reference 6).
+const codeNoFunction = "FSS.1051"
 
 // failure is an error as it is shown.
 type failure struct {

@@ -12,7 +12,7 @@ import (
 func newListCommand(c *cli) *cobra.Command {
 	var o client.ListOptions
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use: "list", Aliases: []string{"ls"},
 		Short: "list the functions",
 		Long:  "List shows the functions of the project. With --json it prints an array of all that the server says of each." + exitHelp(exitOK, exitUsage, exitRefused, exitServer),
 		Example: `  hanshu list

@@ -220,7 +220,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 	if err != nil {
 		return err
 	}
-	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs, afar.service}, instances
+	*follow, ahead.to = changes{warmer{instances}, invoker, instances, triggers.engine, jobs, afar.service, reader{invoker}}, instances
 	trail := audit.New(audit.Config{Store: db, Log: s.log, Metrics: counters})
 	s.mux, err = httpkit.NewMux(httpkit.MuxConfig{Authenticator: identities, Permit: permit(identities), Audit: trail.Add, Log: s.log, NotFound: notFound},
 		functiongraph.New(functiongraph.Config{Functions: functions, Versions: control.NewVersions(db, functions), Triggers: triggers.use, Invoker: invoker, Access: identities,
@@ -254,7 +254,7 @@ func (s *Server) connect(ctx context.Context, db *store.DB, blobs *blob.Disk, se
 		{Name: "image sweep", Service: newSweep("images", images.Sweep, db.DigestUsed, s.log)},
 	}
 	if db.Shared() {
-		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, instances, s.log)})
+		s.services = append(s.services, lifecycle.Named{Name: "changes of other servers", Service: newFollower(db, invoker, walls, instances, s.log)})
 	}
 	s.services = append(append(s.services, triggers.Services...), afar.services()...)
 	s.services = append(s.services, lifecycle.Named{Name: "triggers", Service: triggers.engine})

@@ -11,10 +11,11 @@ import (
 // followEvery is how long a change that another server has made may stay unseen here.
 const followEvery = time.Second
 
-// follower sees what other servers on the same database change of functions, versions and aliases.
+// follower sees what other servers on the same database change of functions, versions and aliases, and of the walls of projects.
 type follower struct {
 	store     projectChanges
 	kept      forgetter
+	walls     looker
 	instances interface{ FunctionChanged(key faas.FunctionKey) }
 	log       *slog.Logger
 
@@ -32,8 +33,13 @@ type forgetter interface {
 	ForgetProject(project string) []faas.FunctionKey
 }
 
-func newFollower(store projectChanges, kept forgetter, instances interface{ FunctionChanged(faas.FunctionKey) }, log *slog.Logger) *follower {
-	return &follower{store: store, kept: kept, instances: instances, log: log}
+// looker reads again what it keeps of a project.
+type looker interface {
+	Look(ctx context.Context, project string) error
+}
+
+func newFollower(store projectChanges, kept forgetter, walls looker, instances interface{ FunctionChanged(faas.FunctionKey) }, log *slog.Logger) *follower {
+	return &follower{store: store, kept: kept, walls: walls, instances: instances, log: log}
 }
 
 // Start implements lifecycle.Service.
@@ -56,10 +62,15 @@ func (f *follower) look(ctx context.Context) {
 		return
 	}
 	for project, number := range now {
-		if f.seen[project] != number {
-			for _, key := range f.kept.ForgetProject(project) {
-				f.instances.FunctionChanged(key) // which ends those of another revision
-			}
+		if f.seen[project] == number {
+			continue
+		}
+		for _, key := range f.kept.ForgetProject(project) {
+			f.instances.FunctionChanged(key) // which ends those of another revision
+		}
+		if err := f.walls.Look(ctx, project); err != nil {
+			now[project] = f.seen[project] // it is looked at again
+			f.log.Warn("what other servers have set for a project cannot be seen", "project", project, "error", err)
 		}
 	}
 	f.seen = now

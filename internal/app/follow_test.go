@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hanshu-faas/hanshu/internal/control"
 	"github.com/hanshu-faas/hanshu/internal/faas"
 	"github.com/hanshu-faas/hanshu/internal/invoke"
 	"github.com/hanshu-faas/hanshu/internal/metrics"
@@ -34,7 +35,12 @@ func TestFollower(t *testing.T) {
 	db := freshtest.Open(t)
 	s := &site{}
 	invoker := invoke.New(invoke.Config{Functions: db, Runner: s, Records: s, Metrics: metrics.NewSet()})
-	follow := newFollower(db, invoker, s, slog.New(slog.DiscardHandler))
+	var rebuilt []string
+	walls := control.NewWalls(control.WallsConfig{
+		Store: db, Server: faas.ProjectWalls{Egress: "open"},
+		Changed: func(project string) { rebuilt = append(rebuilt, project) }, Check: func(faas.Walls) error { return nil },
+	})
+	follow := newFollower(db, invoker, walls, s, slog.New(slog.DiscardHandler))
 	f := &faas.Function{ID: "1", Project: "p", Package: "default", Name: "f", Version: faas.Latest, Code: faas.Package{Digest: "d"}}
 	require.NoError(t, db.CreateFunction(t.Context(), f, faas.DefaultQuota))
 	for _, name := range []string{"v1", "v2"} {
@@ -75,4 +81,19 @@ func TestFollower(t *testing.T) {
 	follow.look(t.Context())
 	_, err = invoker.Invoke(t.Context(), invoke.Request{Key: v1})
 	require.Equal(t, faas.CodeNotFound, faas.CodeOf(err))
+
+	open := func() bool {
+		w, err := walls.Walls(t.Context(), f)
+		require.NoError(t, err)
+		return w.Egress.Open
+	}
+	require.True(t, open())
+	require.NoError(t, db.SetProjectWalls(t.Context(), "p", faas.ProjectWalls{Egress: "none"}))
+	require.Empty(t, rebuilt)
+	follow.look(t.Context())
+	require.Equal(t, []string{"p"}, rebuilt, "which ends the instances that have a way out")
+	require.False(t, open())
+	require.NoError(t, db.SetProjectWalls(t.Context(), "p", faas.ProjectWalls{Egress: "none"}))
+	follow.look(t.Context())
+	require.Len(t, rebuilt, 1, "nothing is new")
 }

@@ -74,6 +74,21 @@ type warmer struct{ instances *pool.Pool }
 
 func (w warmer) FunctionChanged(key faas.FunctionKey) { w.instances.WarmReserved(key) }
 
+// reader reads what has changed for the first call of it, once all who keep something of it have heard. An alias is read by that call.
+type reader struct{ invoker *invoke.Invoker }
+
+// aheadLimit bounds what an acknowledgement of a change may wait for that.
+const aheadLimit = 100 * time.Millisecond
+
+func (r reader) FunctionChanged(key faas.FunctionKey) {
+	if key.Version == "" || strings.HasPrefix(key.Version, "!") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), aheadLimit)
+	defer cancel()
+	r.invoker.Ahead(ctx, key)
+}
+
 // noteIn keeps what instances do outside calls among the records of their functions.
 func noteIn(records invoke.Records) func(*faas.Function, string, time.Time, *faas.Result) {
 	return func(f *faas.Function, source string, begun time.Time, res *faas.Result) {

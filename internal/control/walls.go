@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"sync"
 
 	"github.com/hanshu-faas/hanshu/internal/faas"
 )
@@ -22,11 +23,20 @@ type WallsConfig struct {
 	Check func(w faas.Walls) error
 }
 
-// Walls are the use cases on how functions are kept apart: what a project has set, and what comes of it for a function.
-type Walls struct{ cfg WallsConfig }
+// Walls are the use cases on how functions are kept apart: what a project has set, and what comes of it for a function. What
+// projects have set stays at hand, since every start of an instance asks.
+type Walls struct {
+	cfg WallsConfig
+
+	mu    sync.RWMutex
+	kept  map[string]faas.ProjectWalls // what projects have set
+	epoch uint64                       // grows with every change, so that a read that began before one is not kept
+}
 
 // NewWalls makes the use cases.
-func NewWalls(cfg WallsConfig) *Walls { return &Walls{cfg} }
+func NewWalls(cfg WallsConfig) *Walls {
+	return &Walls{cfg: cfg, kept: map[string]faas.ProjectWalls{}}
+}
 
 // Project gives what a project has set, and what holds for its functions that have set nothing.
 func (w *Walls) Project(ctx context.Context, project string) (set, holds faas.ProjectWalls, err error) {
@@ -50,17 +60,61 @@ func (w *Walls) SetProject(ctx context.Context, project string, set faas.Project
 	if err := w.cfg.Store.SetProjectWalls(ctx, project, set); err != nil {
 		return err
 	}
-	w.cfg.Changed(project)
+	w.change(project)
 	return nil
 }
 
-// Walls gives those of a function.
+// change forgets what is kept of a project, and tells of it.
+func (w *Walls) change(project string) {
+	w.mu.Lock()
+	w.epoch++
+	delete(w.kept, project)
+	w.mu.Unlock()
+	w.cfg.Changed(project)
+}
+
+// Look takes up what another server on the same database has set for a project. Errors: those of the store; then it is to be asked again.
+func (w *Walls) Look(ctx context.Context, project string) error {
+	w.mu.RLock()
+	was, known := w.kept[project]
+	w.mu.RUnlock()
+	if !known {
+		return nil
+	}
+	set, err := w.cfg.Store.ProjectWalls(ctx, project)
+	if err == nil && set != was {
+		w.change(project)
+	}
+	return err
+}
+
+// Walls gives those of a function. What another server has set counts here from Look on.
 func (w *Walls) Walls(ctx context.Context, f *faas.Function) (faas.Walls, error) {
-	_, holds, err := w.Project(ctx, f.Project)
+	set, err := w.set(ctx, f.Project)
 	if err != nil {
 		return faas.Walls{}, err
 	}
-	return holds.Of(&f.Spec)
+	return set.Over(w.cfg.Server).Of(&f.Spec)
+}
+
+func (w *Walls) set(ctx context.Context, project string) (faas.ProjectWalls, error) {
+	w.mu.RLock()
+	set, known := w.kept[project]
+	epoch := w.epoch
+	w.mu.RUnlock()
+	if known {
+		return set, nil
+	}
+	set, err := w.cfg.Store.ProjectWalls(ctx, project)
+	if err != nil {
+		return set, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.epoch == epoch {
+		w.kept[project] = set
+	}
+	return set, nil
 }
 
 // May refuses what a function chooses where its project is fixed. Error: CodeForbidden, field "egress" or "isolation".

@@ -54,3 +54,43 @@ func TestProjectWalls(t *testing.T) {
 	require.Zero(t, set)
 	require.Equal(t, "none", holds.Egress)
 }
+
+// TestWallsStayAtHand counts reads, and has a change come between a read and its end.
+func TestWallsStayAtHand(t *testing.T) {
+	t.Parallel()
+	s := &slowStore{wallStore: wallStore{"p": {Egress: "open"}}}
+	w := control.NewWalls(control.WallsConfig{Store: s, Changed: func(string) {}, Check: func(faas.Walls) error { return nil }})
+	open := func() bool {
+		got, err := w.Walls(t.Context(), &faas.Function{Project: "p"})
+		require.NoError(t, err)
+		return got.Egress.Open
+	}
+	s.reading = func() {
+		s.reading = nil
+		require.NoError(t, w.SetProject(t.Context(), "p", faas.ProjectWalls{Egress: "none"}))
+	}
+	require.True(t, open(), "it began before the change")
+	require.False(t, open())
+	require.False(t, open())
+	require.Equal(t, 2, s.reads, "what was read before the change was not kept, what was read after it was")
+	s.wallStore["p"] = faas.ProjectWalls{Egress: "open"} // by another server
+	require.False(t, open())
+	require.NoError(t, w.Look(t.Context(), "p"))
+	require.True(t, open())
+}
+
+// slowStore has something happen in a read.
+type slowStore struct {
+	wallStore
+	reads   int
+	reading func()
+}
+
+func (s *slowStore) ProjectWalls(ctx context.Context, project string) (faas.ProjectWalls, error) {
+	s.reads++
+	w, err := s.wallStore.ProjectWalls(ctx, project)
+	if s.reading != nil {
+		s.reading()
+	}
+	return w, err
+}

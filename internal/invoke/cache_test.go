@@ -115,3 +115,22 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	require.Len(t, i.cached, maxCached)
 }
+
+// TestAheadOfTheFirstCall reads what was deployed before it is called, and leaves the rest of the room to what is called.
+func TestAheadOfTheFirstCall(t *testing.T) {
+	s := &shelf{revision: 1}
+	i := newInvoker(s)
+	i.Ahead(t.Context(), one)
+	require.Equal(t, 1, s.reads)
+	require.Equal(t, "1", ran(t, i, one))
+	require.Equal(t, 1, s.reads, "the first call found it")
+	s.revision = 2
+	i.FunctionChanged(one)
+	i.Ahead(t.Context(), one)
+	require.Equal(t, "2", ran(t, i, one))
+	require.Equal(t, 2, s.reads)
+	for n := range maxCached {
+		i.Ahead(t.Context(), faas.FunctionKey{Project: "p", Package: "default", Name: fmt.Sprint(n), Version: faas.Latest})
+	}
+	require.Len(t, i.cached, maxAhead)
+}

@@ -25,8 +25,12 @@ type Config struct {
 	Plans map[int]int
 }
 
-// maxCached bounds the versions kept at hand, so that a call reads no database.
-const maxCached = 20_000
+// maxCached bounds the versions kept at hand, so that a call reads no database; maxAhead those among which there is room for one that
+// nobody has called yet.
+const (
+	maxCached = 20_000
+	maxAhead  = maxCached / 4
+)
 
 // Invoker runs calls. Make one with New. It is safe for concurrent use.
 type Invoker struct {
@@ -183,6 +187,17 @@ func (i *Invoker) FunctionChanged(key faas.FunctionKey) {
 	}
 	forgetAll(i.cached, key)
 	forgetAll(i.aliases, key)
+}
+
+// Ahead reads a version that was made or has changed just now, so that its first call finds it at hand. It does nothing where much is
+// kept already. What goes wrong is told to the first call.
+func (i *Invoker) Ahead(ctx context.Context, key faas.FunctionKey) {
+	i.mu.RLock()
+	room := len(i.cached) < maxAhead
+	i.mu.RUnlock()
+	if room {
+		_, _ = i.function(ctx, key)
+	}
 }
 
 func forgetAll[V any](m map[faas.FunctionKey]V, key faas.FunctionKey) {

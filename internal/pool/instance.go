@@ -67,6 +67,7 @@ type instance struct {
 	shut    bool         // it has no network at all
 	patient atomic.Bool  // it does
 	portion atomic.Int32 // so many instances divide the weight of one
+	quota   quota
 
 	// What follows is guarded by the group.
 	idleSince time.Time
@@ -78,9 +79,6 @@ type instance struct {
 	leaving   bool      // it takes no further call
 	lost      bool      // it counts no more
 }
-
-// loadBurst is how long code may load without its limit of the processor, which would make every first call slower.
-const loadBurst = time.Second
 
 // liveness is what became of an instance in a call.
 type liveness int
@@ -119,11 +117,6 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 		<-in.box.Done()
 		return nil, failed, startError(err)
 	}
-	p.work.Go(func() { // beside the first call, which need not wait for the kernel's accounts
-		if in.box.SetCPU(faas.CPUMillis(g.key.memoryMB)) != nil {
-			in.box.Kill()
-		}
-	})
 	if g.slots > 1 {
 		p.share(in)
 	}
@@ -293,7 +286,7 @@ func (in *instance) load(g *group) (*faas.Result, error) {
 		budget = f.Spec.LoadLimit()
 	}
 	_ = in.conn.SetDeadline(begun.Add(budget))
-	burst := time.AfterFunc(loadBurst, func() { _ = in.box.SetCPU(faas.CPUMillis(in.memoryMB)) })
+	burst := time.AfterFunc(loadBurst, in.holdToQuota)
 	defer burst.Stop()
 	frame, err := lang.ReadFrame(in.reader, nil, maxFrame)
 	in.initTime = time.Since(begun)

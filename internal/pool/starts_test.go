@@ -124,6 +124,38 @@ func TestLongLoadingIsLimited(t *testing.T) {
 	require.Nil(t, res.Failure)
 }
 
+// TestQuotaBeginsWhereItCounts has calls run until they are held to their share of the processor: a first one that goes on for
+// long, and a second at once.
+func TestQuotaBeginsWhereItCounts(t *testing.T) {
+	s := newStage(t, &actors{play: func(a *actor) {
+		if !a.loaded() {
+			return
+		}
+		for {
+			call, ok := a.receive()
+			if !ok {
+				return
+			}
+			if string(call.Body) == `"until held"` {
+				select {
+				case <-a.cpu:
+				case <-a.killed:
+					return
+				}
+			}
+			a.send(lang.Frame{Type: lang.FrameResult, Seq: call.Seq, Meta: make([]byte, 4), Body: []byte(`1`)})
+		}
+	}}, nil)
+	for _, events := range [][]string{{`"until held"`}, {`1`, `"until held"`, `1`}} {
+		f := s.function()
+		for _, event := range events {
+			res, err := s.try(t.Context(), f, event, 10*time.Second)
+			require.NoError(t, err)
+			require.Nil(t, res.Failure)
+		}
+	}
+}
+
 // TestFailuresAreBounded answers with all that fits into a frame.
 func TestFailuresAreBounded(t *testing.T) {
 	s := newStage(t, &actors{play: func(a *actor) {

@@ -267,7 +267,7 @@ func dropAlias(ctx context.Context, tx *sql.Tx, key faas.FunctionKey, name strin
 	return err
 }
 
-// ProjectChanges gives for each project a number that grows with every change of its functions, their versions and aliases.
+// ProjectChanges gives for each project a number that grows with every change of its functions, their versions and aliases, and of its walls.
 func (db *DB) ProjectChanges(ctx context.Context) (map[string]int64, error) {
 	rows, err := db.read.QueryContext(ctx, `select project, seq from project_usage`)
 	if err != nil {

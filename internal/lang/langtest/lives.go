@@ -233,6 +233,23 @@ def handler(event, context):
 			},
 		},
 		{
+			Name: "what a module knows of itself", Sources: sources{"python": {"index.py": `# -*- coding: latin-1 -*-
+import importlib, inspect, os, sys
+TEXT = "gr\xfc\xdfe"
+def handler(event, context):
+    me = sys.modules[__name__]
+    file = os.path.join(os.getcwd(), "index.py")
+    first = id(me)
+    again = importlib.reload(me)
+    return [__name__, __package__, __file__ == __spec__.origin == file, __loader__ is __spec__.loader, __spec__.name,
+            inspect.getsource(handler).startswith("def handler(event, context)"), id(again) == first, len(TEXT)]
+`}},
+			Check: func(t *testing.T, w *Worker, l Reply) {
+				loaded(t, l)
+				result(t, w.Call(`{}`), `["index", "", true, true, "index", true, true, 5]`)
+			},
+		},
+		{
 			Name: "modules of the function hide none that the worker needs", Sources: map[string]map[string]string{
 				"python": {"index.py": "def handler(event, context):\n    1 / 0\n", "traceback.py": "raise ImportError('mine')\n", "tokenize.py": "raise ImportError('mine')\n"},
 			},

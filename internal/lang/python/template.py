@@ -36,6 +36,8 @@ COMMON = (
 
 
 HOOKS = []  # what os.register_at_fork was asked for while the common modules were imported
+WAKES = []  # what of that is to be done in a copy
+KEPT = []  # what a copy would else let go of when it becomes a worker, which writes to the pages of all of it
 
 
 def imports():
@@ -48,22 +50,34 @@ def imports():
         except ImportError:
             pass  # this interpreter was built without it
     os.register_at_fork = register
+    WAKES.extend(map(short, filter(None, (hooks.get("after_in_child") for hooks in HOOKS))))
+    threading = sys.modules["threading"]
+    main = threading.main_thread()
+    if hasattr(main, "_native_id"):  # Python 3.8 or newer; it would be the template's, as after any fork
+        WAKES.append(lambda: setattr(main, "_native_id", threading.get_native_id()))
+
+
+def short(hook):
+    """Gives what a hook does that has to be done in a copy.
+
+    Those of threading and logging make locks anew that another thread may have held. A template has one thread, which held
+    none of them, and to write so many objects costs a tenth of all pages that a copy has to make its own. That of random
+    does by a method in Python what its base does alone.
+    """
+    if hook.__module__ in ("threading", "logging"):
+        return int
+    random = sys.modules.get("random")
+    if random and getattr(hook, "__func__", None) is random.Random.seed:
+        return super(random.Random, hook.__self__).seed
+    return hook
 
 
 def wake():
-    """Calls, in a copy, the hooks of a fork that have something to do there, and registers all for forks of the function's own.
-
-    Those of threading and logging make locks anew that another thread may have held. A template has one thread, which held
-    none of them, and to write so many objects costs a tenth of all pages that a copy has to make its own.
-    """
+    """Calls, in a copy, the hooks of a fork that have something to do there, and registers all for forks of the function's own."""
     for hooks in HOOKS:
         os.register_at_fork(**hooks)
-        hook = hooks.get("after_in_child")
-        if hook is not None and hook.__module__ not in ("threading", "logging"):
-            hook()
-    main = sys.modules["threading"].main_thread()
-    if hasattr(main, "_set_native_id"):  # Python 3.8 or newer; it would be the template's, as after any fork
-        main._set_native_id()
+    for hook in WAKES:
+        hook()
 
 
 def wait():
@@ -81,11 +95,11 @@ def wait():
     room = (ctypes.c_int64 * (ARENA // 8))()
     arena, words = memoryview(room).cast("B"), memoryview(room).cast("B").cast("q")
     address = ctypes.addressof(room)
-    control = socket.socket(fileno=CONTROL)
     hear = ear(address, words)
     first = os.dup(0)
     os.close(first)
-    control.sendall(HELLO.pack(address, ARENA, first, *addresses(call)))
+    os.write(CONTROL, HELLO.pack(address, ARENA, first, *addresses(call)))
+    KEPT.extend((before, in_child, in_parent, call, room, arena, words, hear))
     gc.collect()
     gc.freeze()
     while True:
@@ -106,7 +120,6 @@ def wait():
             for i in range(at, at + 8 * count, 8):
                 if call(*words[i:i + 7]) < words[i + 7]:
                     fail(first, (i - at) // 8, ctypes.get_errno())
-            control.detach()  # its number is the worker's socket now
             wake()
             return patient != 0
         in_parent()
@@ -119,7 +132,7 @@ def wait():
             except OSError:
                 os.close(let_go)  # the copy finds the pipe closed and says so
                 let_go = -1
-        control.sendall(ANSWER.pack(pid, error))
+        os.write(CONTROL, ANSWER.pack(pid, error))
         if pid > 0 and let_go >= 0:
             os.write(let_go, b"1")  # once the copy is known: should this process end before, it goes no further
         for fd in (*fds, held, let_go):

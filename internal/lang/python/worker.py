@@ -6,6 +6,7 @@ with the first error, and logging is left to the function.
 """
 import collections
 import importlib
+import importlib.machinery
 import json
 import os
 import resource
@@ -26,6 +27,8 @@ SHARED, LOGS, GATEWAY = (os.path.join(FOLDER, name + ".py") for name in ("shared
 SYSTEM_PATH = list(sys.path)
 PID = os.getpid()
 AHEAD = frozenset()  # modules that were imported only for the function's sake
+DECODE = json.JSONDecoder().decode
+ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 OUTPUT = None  # where log lines go
 HOOKED = False  # the logging module that was imported ahead of time logs there already
 
@@ -312,8 +315,11 @@ class NoHandler(Exception):
 NoHandler.__name__ = "HandlerNotFound"
 
 
-def find(root, handler):
-    """Loads the module of a handler such as "index.handler" or "src/index.handler" and gives the function."""
+def find(root, entries, handler):
+    """Loads the module of a handler such as "index.handler" or "src/index.handler" and gives the function.
+
+    Entries are the names in the folder root.
+    """
     path, _, name = handler.rpartition(".")
     module_name = path.replace("/", ".")
     file = os.path.join(root, module_name.replace(".", os.sep) + ".py")
@@ -321,7 +327,7 @@ def find(root, handler):
     taken = known is not None and getattr(known, "__file__", None) != file
     if (taken or module_name in sys.builtin_module_names) and os.path.isfile(file):
         module = load_file("_function_" + module_name.replace(".", "_"), file)  # named like a module of the system
-    elif known is None and [e for e in os.listdir(root) if e.partition(".")[0] == module_name] == [module_name + ".py"]:
+    elif known is None and [e for e in entries if e.partition(".")[0] == module_name] == [module_name + ".py"]:
         module = load_file(module_name, file)  # what import_module would find, in half the time
     else:
         module = importlib.import_module(module_name)
@@ -334,17 +340,26 @@ def find(root, handler):
 
 
 def load_file(name, file):
-    from importlib import util
+    """Imports a module from a source file, with what else the import system would set but the name of a cache.
+
+    That looks for compiled code, which no function brings that fits its unpacked source, and runs much more of the
+    interpreter: a twelfth of all pages that a copy of a template makes its own until its first answer.
+    """
     if name not in sys.modules:
-        spec = util.spec_from_file_location(name, file)
-        sys.modules[name] = module = util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        loader = importlib.machinery.SourceFileLoader(name, file)
+        spec = importlib.machinery.ModuleSpec(name, loader, origin=file)
+        spec.has_location = True
+        sys.modules[name] = module = type(sys)(name)
+        module.__loader__, module.__spec__, module.__package__, module.__file__ = loader, spec, spec.parent, file
+        with open(file, "rb", 0) as source:
+            text = source.read()
+        exec(compile(text, file, "exec", 0, True), module.__dict__)
     return sys.modules[name]
 
 
-def make_way(root):
+def make_way(root, entries):
     """Forgets a module that was imported ahead of time where the function brings its own of the same name."""
-    for entry in os.listdir(root) if AHEAD else ():
+    for entry in entries if AHEAD else ():
         name, _, kind = entry.partition(".")
         if name in AHEAD and (kind == "py" or kind.endswith("so") or os.path.exists(os.path.join(root, entry, "__init__.py"))):
             for known in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
@@ -359,22 +374,24 @@ def start(load, output):
     Context._prepare(load, logs.Logger(output.log))
     kind = FAIL_LOAD
     try:
-        os.environ.update(load["env"] or {})
+        for name, value in (load["env"] or {}).items():
+            os.environ[name] = value
         if "TZ" in os.environ:
             time.tzset()
         os.chdir(root)
         sys.path.insert(0, root)
-        make_way(root)
+        entries = os.listdir(root)
+        make_way(root, entries)
         if "logging" not in sys.modules:
             sys.meta_path.insert(0, logs.LoggingHook(log))
         elif not HOOKED:
             logs.LoggingHook(log).attach(sys.modules["logging"])
-        handlers = {CALL: find(root, load["handler"])}
+        handlers = {CALL: find(root, entries, load["handler"])}
         for key, frame in (("beat_handler", BEAT), ("stop_handler", STOP)):
             if load.get(key):
-                handlers[frame] = find(root, load[key])
+                handlers[frame] = find(root, entries, load[key])
         if load.get("init_handler"):
-            initializer = find(root, load["init_handler"])
+            initializer = find(root, entries, load["init_handler"])
             kind = FAIL_INIT
             initializer(Context("", int(time.time() * 1000) + load["init_timeout_s"] * 1000))
         return handlers, None
@@ -438,9 +455,7 @@ def attend(fd, kind, seq, handlers, stop_seconds, output, send):
 def serve(fd, handlers, load, output, peak):
     """Answers calls until the stream ends."""
     handler, limit = handlers[CALL], load["max_result"]
-    decode = json.JSONDecoder().decode
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-    flush = output.flush
+    decode, encode, flush = DECODE, ENCODE, output.flush
     while True:
         kind, seq, meta, body = receive(fd)
         if kind != CALL:
@@ -491,7 +506,7 @@ def main(output):
     kind, _, _, body = receive(fd)
     if kind != LOAD:
         leave(1)
-    load = json.loads(body.decode("utf-8"))
+    load = DECODE(body.decode("utf-8"))
     shared = None
     if load.get("concurrency", 1) > 1:
         shared = load_file("_hanshu_shared", SHARED)
@@ -524,6 +539,7 @@ def wait_to_be_copied(output):
     logs.LoggingHook(log).attach(importlib.import_module("logging"))
     HOOKED = True
     rehearse(output)
+    del ours  # here and not in each copy
     ahead = template.wait()
     PID = os.getpid()
     if ahead:
@@ -543,10 +559,8 @@ def rehearse(output):
     if trouble is not None:
         raise trouble[1]
     peak = Peak()
-    decode = json.JSONDecoder().decode
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     for _ in range(8):  # instructions are specialised after some uses
-        text = encode(handlers[CALL](decode('{"a": [1, 2.5, "text", null, true]}'), new_context(DEADLINE.pack(1) + b"id\0{}")))
+        text = ENCODE(handlers[CALL](DECODE('{"a": [1, 2.5, "text", null, true]}'), new_context(DEADLINE.pack(1) + b"id\0{}")))
         HEAD.unpack_from(HEAD.pack(2, CALL, 0, 0, 1) + PEAK.pack(peak()) + text.encode("utf-8"))
     output.flush()
     os.chdir("/")

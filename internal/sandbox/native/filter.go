@@ -5,6 +5,8 @@ package native
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -56,78 +58,116 @@ func filterProgram(refused, open []string) ([]byte, error) {
 		p = nil
 	}
 	p = append(p, bpf.LoadAbsolute{Off: offNumber, Size: 4})
-	rule := func(name string, body ...bpf.Instruction) {
-		if nr, ok := info.SyscallNames[name]; ok && !slices.Contains(open, name) {
-			p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(nr), SkipTrue: uint8(len(body))})
-			p = append(p, body...)
-		}
+	rules, err := decide(spansOf(info.SyscallNames, refused, open))
+	if err != nil {
+		return nil, fmt.Errorf("seccomp: %w", err)
 	}
-	// clone3 keeps its flags in memory, where a filter cannot look; C libraries fall back to clone.
-	rule("clone3", bpf.RetConstant{Val: retNoSys})
-	rule("clone",
-		bpf.LoadAbsolute{Off: offArg0, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: namespaceFlags, SkipTrue: 1},
-		bpf.RetConstant{Val: retRefuse},
-		bpf.RetConstant{Val: retAllow})
-	rule("socket",
-		bpf.LoadAbsolute{Off: offArg0, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_NETLINK, SkipTrue: 1},
-		bpf.RetConstant{Val: retNoFamily},
-		bpf.RetConstant{Val: retAllow})
-	// A worker that cut the tie to the server could outlive it.
-	rule("prctl",
-		bpf.LoadAbsolute{Off: offArg0, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PR_SET_PDEATHSIG, SkipTrue: 1},
-		bpf.RetConstant{Val: retRefuse},
-		bpf.RetConstant{Val: retAllow})
-	// Pushing characters back into a terminal.
-	rule("ioctl",
-		bpf.LoadAbsolute{Off: offArg1, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.TIOCSTI, SkipTrue: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.TIOCLINUX, SkipTrue: 1},
-		bpf.RetConstant{Val: retAllow},
-		bpf.RetConstant{Val: retRefuse})
-	const queryPersonality = 0xffffffff
-	rule("personality",
-		bpf.LoadAbsolute{Off: offArg0, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: queryPersonality, SkipTrue: 1},
-		bpf.RetConstant{Val: retRefuse},
-		bpf.RetConstant{Val: retAllow})
-	for _, r := range numberRanges(info.SyscallNames, slices.Concat(sandbox.Calls(), open), refused) {
-		p = append(p,
-			bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: r[0], SkipTrue: 1},
-			bpf.RetConstant{Val: retRefuse},
-			bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: r[1], SkipTrue: 1},
-			bpf.RetConstant{Val: retAllow})
-	}
-	// Numbers above the last range: x32 calls among them.
-	p = append(p, bpf.RetConstant{Val: retRefuse})
-	return encodeFilter(p)
+	return encodeFilter(append(p, rules...))
 }
 
-// numberRanges gives the allowed numbers as ascending [first, last] pairs: fewer instructions, so a cheaper installation.
-func numberRanges(numbers map[string]int, allowed, refused []string) [][2]uint32 {
-	var all []uint32
-	for _, name := range allowed {
+// argumentRules are calls that are allowed with some arguments only.
+func argumentRules() map[string][]bpf.Instruction {
+	const queryPersonality = 0xffffffff
+	return map[string][]bpf.Instruction{
+		// clone3 keeps its flags in memory, where a filter cannot look; C libraries fall back to clone.
+		"clone3": {bpf.RetConstant{Val: retNoSys}},
+		"clone": {
+			bpf.LoadAbsolute{Off: offArg0, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: namespaceFlags, SkipTrue: 1},
+			bpf.RetConstant{Val: retRefuse},
+			bpf.RetConstant{Val: retAllow},
+		},
+		"socket": {
+			bpf.LoadAbsolute{Off: offArg0, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET, SkipTrue: 3},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_NETLINK, SkipTrue: 1},
+			bpf.RetConstant{Val: retNoFamily},
+			bpf.RetConstant{Val: retAllow},
+		},
+		// A worker that cut the tie to the server could outlive it.
+		"prctl": {
+			bpf.LoadAbsolute{Off: offArg0, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PR_SET_PDEATHSIG, SkipTrue: 1},
+			bpf.RetConstant{Val: retRefuse},
+			bpf.RetConstant{Val: retAllow},
+		},
+		// Pushing characters back into a terminal.
+		"ioctl": {
+			bpf.LoadAbsolute{Off: offArg1, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.TIOCSTI, SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.TIOCLINUX, SkipTrue: 1},
+			bpf.RetConstant{Val: retAllow},
+			bpf.RetConstant{Val: retRefuse},
+		},
+		"personality": {
+			bpf.LoadAbsolute{Off: offArg0, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: queryPersonality, SkipTrue: 1},
+			bpf.RetConstant{Val: retRefuse},
+			bpf.RetConstant{Val: retAllow},
+		},
+	}
+}
+
+// span is what becomes of the calls from one number on, up to the next span.
+type span struct {
+	from uint32
+	rule []bpf.Instruction
+}
+
+// spansOf covers all numbers, those above the last call among them, where x32 has its own.
+func spansOf(numbers map[string]int, refused, open []string) []span {
+	allow, refuse := []bpf.Instruction{bpf.RetConstant{Val: retAllow}}, []bpf.Instruction{bpf.RetConstant{Val: retRefuse}}
+	rules := map[uint32][]bpf.Instruction{}
+	for _, name := range slices.Concat(sandbox.Calls(), open) {
 		if nr, ok := numbers[name]; ok && !slices.Contains(refused, name) {
-			all = append(all, uint32(nr))
+			rules[uint32(nr)] = nil // whatever its arguments
 		}
 	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	var ranges [][2]uint32
-	for _, nr := range all {
-		if n := len(ranges); n > 0 && ranges[n-1][1] == nr-1 {
-			ranges[n-1][1] = nr
-			continue
+	for name, rule := range argumentRules() {
+		if nr, ok := numbers[name]; ok && !slices.Contains(open, name) {
+			rules[uint32(nr)] = rule
 		}
-		ranges = append(ranges, [2]uint32{nr, nr})
 	}
-	return ranges
+	var spans []span
+	next, allowing := uint32(0), false // behind the last call
+	for _, nr := range slices.Sorted(maps.Keys(rules)) {
+		if nr > next {
+			spans, allowing = append(spans, span{next, refuse}), false
+		}
+		switch rule := rules[nr]; {
+		case rule != nil:
+			spans, allowing = append(spans, span{nr, rule}), false
+		case !allowing:
+			spans, allowing = append(spans, span{nr, allow}), true
+		}
+		next = nr + 1
+	}
+	return append(spans, span{next, refuse})
+}
+
+// decide finds the span of a number that is loaded, and does as it says. It halves the spans with each step: the kernel runs a new
+// filter once for each number there is, to know what it need not ask again, which is most of what its installation costs.
+func decide(spans []span) ([]bpf.Instruction, error) {
+	if len(spans) == 1 {
+		return spans[0].rule, nil
+	}
+	half := len(spans) / 2
+	low, err := decide(spans[:half])
+	if err != nil {
+		return nil, err
+	}
+	high, err := decide(spans[half:])
+	if err == nil && len(low) > math.MaxUint8 {
+		err = fmt.Errorf("a jump over %d instructions", len(low))
+	}
+	if err != nil {
+		return nil, err
+	}
+	step := bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: spans[half].from, SkipTrue: uint8(len(low))}
+	return slices.Concat([]bpf.Instruction{step}, low, high), nil
 }
 
 func encodeFilter(p []bpf.Instruction) ([]byte, error) {

@@ -109,7 +109,7 @@ func (in *instance) group() string {
 	return "/nonexistent"
 }
 
-func (in *instance) groupPath() string { return "/hanshu-oci-" + in.driver.cfg.Token + "/" + in.name }
+func (in *instance) groupPath() string { return "/" + in.driver.groupName() + "/" + in.name }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

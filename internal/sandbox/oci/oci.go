@@ -15,11 +15,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/hanshu-faas/hanshu/internal/sandbox"
 )
@@ -121,6 +123,54 @@ func (d *Driver) removeLeft() {
 		}
 	}
 	_ = os.RemoveAll(d.cfg.Dir)
+	d.removeGroups()
+}
+
+// groupName names the group that holds those of all containers of this server, in each tree.
+func (d *Driver) groupName() string { return "hanshu-oci-" + d.cfg.Token }
+
+// removeGroups removes the groups of containers that have ended. A runtime leaves the one above them, and all of those that it was
+// ended in the middle of making.
+func (d *Driver) removeGroups() {
+	const root = "/sys/fs/cgroup"
+	trees, _ := os.ReadDir(root) // of v1; where there is none the group lies in the root
+	for _, tree := range append([]string{""}, names(trees)...) {
+		above := filepath.Join(root, tree, d.groupName())
+		inner, err := os.ReadDir(above)
+		if err != nil {
+			continue // there is none
+		}
+		for _, name := range names(inner) {
+			removeGroup(filepath.Join(above, name))
+		}
+		removeGroup(above)
+	}
+}
+
+func names(entries []os.DirEntry) []string {
+	var all []string
+	for _, e := range entries {
+		if e.IsDir() {
+			all = append(all, e.Name())
+		}
+	}
+	return all
+}
+
+// removeGroup ends what is left in a group and removes it. The kernel refuses for as long as one that has ended is not let go of.
+func removeGroup(dir string) {
+	for range 100 {
+		if err := os.Remove(dir); err == nil || !errors.Is(err, unix.EBUSY) {
+			return
+		}
+		text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, field := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
+				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func (d *Driver) probe(ctx context.Context) error {
@@ -181,6 +231,7 @@ func (d *Driver) Close() error {
 	for _, in := range running {
 		<-in.done
 	}
+	d.removeGroups()
 	return os.RemoveAll(d.cfg.Dir)
 }
 

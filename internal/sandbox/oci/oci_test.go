@@ -40,6 +40,11 @@ func newDriver(t *testing.T, runtime, private string) (*oci.Driver, error) {
 		t.Cleanup(func() {
 			require.NoError(t, d.Close())
 			require.NoDirExists(t, dir)
+			for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+				left, err := filepath.Glob(pattern + "hanshu-oci-" + token)
+				require.NoError(t, err)
+				require.Empty(t, left)
+			}
 		})
 	}
 	return d, err
