@@ -56,6 +56,7 @@ func TestReservedBySchedule(t *testing.T) {
 	require.Zero(t, all, "not yet")
 	require.Eventually(t, func() bool { all, reserved := s.Instances(shop.f.Key()); return all == 3 && reserved == 3 }, 10*time.Second, time.Millisecond)
 	require.False(t, time.Now().Before(from))
+	require.Eventually(t, func() bool { return d.running.Load() == 3 }, 10*time.Second, time.Millisecond, "one that starts counts before it runs")
 	require.Eventually(t, func() bool { return d.running.Load() == 0 }, 10*time.Second, time.Millisecond)
 	require.False(t, time.Now().Before(from.Add(2*time.Second)))
 }

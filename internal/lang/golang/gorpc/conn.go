@@ -76,7 +76,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n := copy(p, c.head)
 	c.head = c.head[n:]
 	m := copy(p[n:], c.body)
-	c.body = c.body[m:]
+	if c.body = c.body[m:]; len(c.body) == 0 {
+		c.body = nil
+		c.decoder.release()
+	}
 	return n + m, nil
 }
 

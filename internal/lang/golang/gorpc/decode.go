@@ -19,7 +19,7 @@ const (
 	maxDepth      = 16                 // of values in values
 	maxSkipped    = 64 << 10           // values of one message that are of no interest
 	maxFailure    = 1 << 20            // bytes of an error's text that are kept
-	smallPayload  = 64 << 10           // above this the memory of a payload is not kept for the next
+	smallPayload  = 64 << 10           // bytes; above this the memory of a payload is not kept for the next
 )
 
 // Numbers of types that are never defined (encoding/gob, "Type Information"), and the first of those that are.
@@ -122,9 +122,6 @@ func (d *decoder) next() (answer, error) {
 			a.status, err = d.int()
 			return true, err
 		case f.name == "Payload" && f.id == typeBytes:
-			if cap(d.buf) > smallPayload {
-				d.buf = nil
-			}
 			a.payload, a.size, err = d.bytes(d.buf[:0], d.limit)
 			d.buf = a.payload
 			if a.size > uint64(d.limit) {
@@ -135,6 +132,13 @@ func (d *decoder) next() (answer, error) {
 		return false, d.unfit(f, "StatusCode", "Payload")
 	})
 	return a, whole(err)
+}
+
+// release lets go of the memory of a large payload, which has been used.
+func (d *decoder) release() {
+	if d != nil && cap(d.buf) > smallPayload {
+		d.buf = nil
+	}
 }
 
 // whole is for what follows a beginning: an end there is none between answers.
