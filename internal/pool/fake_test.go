@@ -151,7 +151,7 @@ func (a *actor) Done() <-chan struct{} { return a.done }
 func (a *actor) Exit() sandbox.Exit    { return a.exit }
 func (a *actor) Kill()                 { a.kill.Do(func() { close(a.killed); a.inner.Close() }) }
 
-func (a *actor) Attach(sandbox.Mount, int64, int64) error {
+func (a *actor) Attach([]sandbox.Mount, int64, int64) error {
 	select {
 	case <-a.done:
 		return errors.New("gone")

@@ -15,6 +15,7 @@ const (
 	maxShelf    = 8
 	maxCopies   = 64        // where workers are copies of a template, unless Config says otherwise
 	shelfMemory = 256 << 20 // limit while a worker waits; its function brings its own
+	shelfTmp    = 64 << 20  // that of /tmp: as functions of the usual memory have it, which then stays as it is
 	shelfRest   = 10 * time.Minute
 	// shelfCalm is how long no call may have asked for a worker before another is brought up: a burst has the processors for
 	// itself, and what its end finds missing comes behind it.
@@ -193,7 +194,7 @@ func (s *shelf) prepare() (*instance, error) {
 		p.unreserve()
 		return nil, err
 	}
-	spec.TmpBytes, spec.Dir = 1<<20, "/"
+	spec.TmpBytes, spec.Dir = shelfTmp, "/"
 	spec.Empty, spec.Patient = []string{lang.CodeRoot}, true
 	if s.runtime.Language.Compiles {
 		spec.Empty = append(spec.Empty, lang.CompiledRoot)
@@ -221,13 +222,9 @@ func (p *Pool) specialise(in *instance, g *group) error {
 	in.memoryMB = g.key.memoryMB
 	in.notice = g.runtime.Notice()
 	memory := int64(g.key.memoryMB) << 20
-	for _, m := range p.compiledMounts(g, code) {
-		if err := in.box.Attach(m, memory, tmpBytes(g.function, memory)); err != nil {
-			return err
-		}
-		in.compiled = true
-	}
-	return in.box.Attach(sandbox.Mount{Source: code, Target: lang.CodeRoot}, memory, tmpBytes(g.function, memory))
+	mounts := p.compiledMounts(g, code)
+	in.compiled = len(mounts) > 0
+	return in.box.Attach(append(mounts, sandbox.Mount{Source: code, Target: lang.CodeRoot}), memory, tmpBytes(g.function, memory))
 }
 
 // tmpBytes is the size of /tmp. Memory files count as memory: half of it, so that a full /tmp is an error of the write

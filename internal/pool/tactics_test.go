@@ -46,7 +46,7 @@ func ajar() <-chan struct{} {
 // TestReservedBySchedule sees instances come when a schedule occurs and go when it expires, without a call.
 func TestReservedBySchedule(t *testing.T) {
 	shop, _ := reserving(0)
-	from := time.Now().Truncate(time.Second).Add(time.Second)
+	from := time.Now().Truncate(time.Second).Add(2 * time.Second) // a second away at least
 	shop.f.Spec.Tactics = &faas.Tactics{Schedules: []faas.ReservedSchedule{
 		{Name: "burst", Cron: "* * * * * *", Count: 3, From: from, Until: from.Add(2 * time.Second)},
 	}}
@@ -56,7 +56,7 @@ func TestReservedBySchedule(t *testing.T) {
 	require.Zero(t, all, "not yet")
 	require.Eventually(t, func() bool { all, reserved := s.Instances(shop.f.Key()); return all == 3 && reserved == 3 }, 10*time.Second, time.Millisecond)
 	require.False(t, time.Now().Before(from))
-	require.Eventually(t, func() bool { return d.running.Load() == 3 }, 10*time.Second, time.Millisecond, "one that starts counts before it runs")
+	require.Eventually(t, func() bool { return d.running.Load() == 3 }, 10*time.Second, time.Millisecond, "those counted may still be starting")
 	require.Eventually(t, func() bool { return d.running.Load() == 0 }, 10*time.Second, time.Millisecond)
 	require.False(t, time.Now().Before(from.Add(2*time.Second)))
 }

@@ -66,10 +66,10 @@ type Instance interface {
 	// SetShare has so many sandboxes together get what a single one gets of a processor that others want too, where the level can
 	// do it. It is not for a patient one.
 	SetShare(of int) error
-	// Attach shows another folder inside a running sandbox, at a place where Spec.Empty made room, and gives the sandbox
+	// Attach shows further folders inside a running sandbox, at places where Spec.Empty made room, and gives the sandbox
 	// other limits of memory and /tmp. It is for a process that waits and has run no foreign code yet. Only drivers whose
 	// Capabilities say Attach can do it.
-	Attach(m Mount, memoryBytes, tmpBytes int64) error
+	Attach(mounts []Mount, memoryBytes, tmpBytes int64) error
 	// Network gives the host's end of the sandbox's network device, a TUN that carries bare IP packets and does not block. A driver whose
 	// Capabilities say Attach makes it now; others have made it at the start where Spec.Network asked for it. It can be had once,
 	// before foreign code runs, and the caller closes it; with it the device goes. Only drivers whose Capabilities say Network

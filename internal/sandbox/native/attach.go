@@ -67,6 +67,11 @@ func (d *Driver) attacher() {
 
 // within does something inside a namespace of a sandbox, on the attacher's thread.
 func (in *instance) within(space int, do func() error) error {
+	return in.withinWhile(space, do, func() error { return nil })
+}
+
+// withinWhile is within, with something else that is done meanwhile.
+func (in *instance) withinWhile(space int, do, meanwhile func() error) error {
 	in.pidfdLock.Lock()
 	defer in.pidfdLock.Unlock()
 	if in.pidfd < 0 {
@@ -74,13 +79,26 @@ func (in *instance) within(space int, do func() error) error {
 	}
 	reply := make(chan error, 1)
 	in.driver.attaches <- attachRequest{pidfd: in.pidfd, space: space, do: do, reply: reply}
-	return <-reply
+	err := meanwhile()
+	return errors.Join(err, <-reply)
 }
 
-// attach works inside the sandbox's mount namespace. No foreign code has run there, so its paths are what the init made.
-func attach(tree int, target string, tmpBytes int64) error {
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("show folder at %s: %w", target, err)
+// shown is a folder that was opened to be shown at a place.
+type shown struct {
+	tree   int
+	target string
+}
+
+// attach works inside the sandbox's mount namespace. No foreign code has run there, so its paths are what the init made. With
+// tmpBytes 0 the size of the memory folders stays.
+func attach(folders []shown, tmpBytes int64) error {
+	for _, f := range folders {
+		if err := unix.MoveMount(f.tree, "", unix.AT_FDCWD, f.target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("show folder at %s: %w", f.target, err)
+		}
+	}
+	if tmpBytes == 0 {
+		return nil
 	}
 	for _, dir := range memoryFolders {
 		data := "size=" + strconv.FormatInt(tmpBytes, 10)
@@ -92,23 +110,26 @@ func attach(tree int, target string, tmpBytes int64) error {
 }
 
 // Attach implements sandbox.Instance.
-func (in *instance) Attach(m sandbox.Mount, memoryBytes, tmpBytes int64) error {
+func (in *instance) Attach(mounts []sandbox.Mount, memoryBytes, tmpBytes int64) error {
 	d := in.driver
 	if d.detached == nil {
 		return errors.ErrUnsupported
 	}
-	if shows(realPath(m.Source), d.private) {
-		return fmt.Errorf("attach: %s is above what no sandbox may see", m.Source)
+	var folders []shown
+	for _, m := range mounts {
+		tree, err := d.tree(m.Source)
+		if err != nil {
+			return fmt.Errorf("attach: %w", err)
+		}
+		defer tree.Close()
+		folders = append(folders, shown{int(tree.Fd()), m.Target})
 	}
-	if err := errors.Join(in.group.endPatience(), in.group.setMemory(memoryBytes)); err != nil {
-		return fmt.Errorf("attach: %w", err)
+	if tmpBytes == in.tmpBytes {
+		tmpBytes = 0
 	}
-	tree, err := cloneTree(m.Source, d.mountAttributes())
-	if err != nil {
-		return err
-	}
-	defer unix.Close(tree)
-	return in.within(unix.CLONE_NEWNS, func() error { return attach(tree, m.Target, tmpBytes) })
+	return in.withinWhile(unix.CLONE_NEWNS,
+		func() error { return attach(folders, tmpBytes) },
+		func() error { return errors.Join(in.group.endPatience(), in.group.setMemory(memoryBytes)) })
 }
 
 // closePidfd lets go of a process that has been waited for.

@@ -341,7 +341,7 @@ func (d *Driver) register(spec sandbox.Spec) (*instance, error) {
 	}
 	d.slots[slot] = true
 	d.serial++
-	in := &instance{driver: d, slot: slot, name: fmt.Sprintf("%d", d.serial), done: make(chan struct{}), memory: spec.MemoryBytes}
+	in := &instance{driver: d, slot: slot, name: fmt.Sprintf("%d", d.serial), done: make(chan struct{}), memory: spec.MemoryBytes, tmpBytes: spec.TmpBytes}
 	in.uid, in.gid = cmp.Or(spec.UID, innerID), cmp.Or(spec.GID, innerID)
 	d.instances[in] = struct{}{}
 	return in, nil

@@ -104,7 +104,7 @@ func (in *instance) Output() *os.File  { return in.channels.Output }
 func (in *instance) SetCPU(int) error  { return nil }
 
 // Attach implements sandbox.Instance: there is no view to show a folder in.
-func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
+func (in *instance) Attach([]sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
 
 // SetPatient implements sandbox.Instance; this level cannot.
 func (in *instance) SetPatient(bool) error { return nil }

@@ -41,7 +41,7 @@ func (in *instance) Done() <-chan struct{}     { return in.done }
 func (in *instance) Exit() sandbox.Exit        { return in.exit }
 
 // Attach implements sandbox.Instance: what a runtime has started it does not let be changed.
-func (in *instance) Attach(sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
+func (in *instance) Attach([]sandbox.Mount, int64, int64) error { return errors.ErrUnsupported }
 
 // SetPatient implements sandbox.Instance; this level cannot.
 func (in *instance) SetPatient(bool) error { return nil }

@@ -155,14 +155,15 @@ func testKill(t *testing.T, d sandbox.Driver) {
 func testAttach(t *testing.T, d sandbox.Driver) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "data"), []byte("shown\n"), 0o644))
-	s := spec("read line <&3; cat /opt/function/code/data; touch /opt/function/code/x 2>/dev/null && echo open; dd if=/dev/zero of=/tmp/x bs=1M count=64 2>/dev/null; stat -c %s /tmp/x")
-	s.Empty, s.Patient = []string{"/opt/function/code"}, true
+	s := spec("read line <&3; cat /opt/function/code/data /opt/function/more/data; touch /opt/function/code/x 2>/dev/null && echo open; dd if=/dev/zero of=/tmp/x bs=1M count=64 2>/dev/null; stat -c %s /tmp/x")
+	s.Empty, s.Patient = []string{"/opt/function/code", "/opt/function/more"}, true
 	in, err := d.Start(t.Context(), s)
 	require.NoError(t, err)
 	defer in.Control().Close()
 	defer in.Output().Close()
 	defer in.Kill()
-	err = in.Attach(sandbox.Mount{Source: dir, Target: "/opt/function/code"}, 128<<20, 8<<20)
+	code, more := sandbox.Mount{Source: dir, Target: "/opt/function/code"}, sandbox.Mount{Source: dir, Target: "/opt/function/more"}
+	err = in.Attach([]sandbox.Mount{code, more}, 128<<20, 8<<20)
 	if !d.Capabilities().Attach {
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 		return
@@ -173,9 +174,9 @@ func testAttach(t *testing.T, d sandbox.Driver) {
 	require.NoError(t, err)
 	said, err := io.ReadAll(in.Output())
 	require.NoError(t, err)
-	require.Equal(t, fmt.Sprintf("shown\n%d\n", 8<<20), string(said))
+	require.Equal(t, fmt.Sprintf("shown\nshown\n%d\n", 8<<20), string(said))
 	<-in.Done()
-	require.Error(t, in.Attach(sandbox.Mount{Source: dir, Target: "/opt/function/code"}, 1<<20, 1<<20), "the sandbox is gone")
+	require.Error(t, in.Attach([]sandbox.Mount{code}, 1<<20, 1<<20), "the sandbox is gone")
 }
 
 func testMany(t *testing.T, d sandbox.Driver) {

@@ -89,7 +89,7 @@ func templateOf(t *testing.T, becoming string) sandbox.Spec {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "becoming.py"), []byte(becoming), 0o644))
 	s := spec("")
 	s.Command = []string{"/usr/bin/python3", "-I", "-B", "/opt/template/becoming.py"}
-	s.Mounts, s.Empty = []sandbox.Mount{{Source: dir, Target: "/opt/template"}}, []string{"/opt/function/code"}
+	s.Mounts, s.Empty = []sandbox.Mount{{Source: dir, Target: "/opt/template"}}, []string{"/opt/function/code", "/opt/function/more"}
 	return s
 }
 
