@@ -117,6 +117,7 @@ func (p *Pool) startInstance(g *group, up func()) (*instance, *faas.Result, erro
 		<-in.box.Done()
 		return nil, failed, startError(err)
 	}
+	time.AfterFunc(callBurst, in.holdToQuota)
 	if g.slots > 1 {
 		p.share(in)
 	}

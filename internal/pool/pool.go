@@ -265,7 +265,6 @@ func (p *Pool) attempt(ctx context.Context, g *group, call faas.Invocation, talk
 		return &res, nil
 	}
 	l.instance.weigh(l.among)
-	defer l.instance.spend()()
 	started := time.Now()
 	var res *faas.Result
 	var state liveness

@@ -124,13 +124,15 @@ func TestLongLoadingIsLimited(t *testing.T) {
 	require.Nil(t, res.Failure)
 }
 
-// TestQuotaBeginsWhereItCounts has calls run until they are held to their share of the processor: a first one that goes on for
-// long, and a second at once.
-func TestQuotaBeginsWhereItCounts(t *testing.T) {
+// TestQuotaComesByItself has calls run until they are held to their share of the processor, a first one and one behind another; and
+// waits for an instance to be held that is called no more.
+func TestQuotaComesByItself(t *testing.T) {
+	up := make(chan *actor, 3)
 	s := newStage(t, &actors{play: func(a *actor) {
 		if !a.loaded() {
 			return
 		}
+		up <- a
 		for {
 			call, ok := a.receive()
 			if !ok {
@@ -146,13 +148,20 @@ func TestQuotaBeginsWhereItCounts(t *testing.T) {
 			a.send(lang.Frame{Type: lang.FrameResult, Seq: call.Seq, Meta: make([]byte, 4), Body: []byte(`1`)})
 		}
 	}}, nil)
-	for _, events := range [][]string{{`"until held"`}, {`1`, `"until held"`, `1`}} {
+	for _, events := range [][]string{{`"until held"`}, {`1`, `"until held"`, `1`}, {`1`}} {
 		f := s.function()
 		for _, event := range events {
 			res, err := s.try(t.Context(), f, event, 10*time.Second)
 			require.NoError(t, err)
 			require.Nil(t, res.Failure)
 		}
+	}
+	<-up
+	<-up
+	select {
+	case <-(<-up).cpu:
+	case <-time.After(10 * time.Second):
+		t.Fatal("an idle instance is not held to its share")
 	}
 }
 

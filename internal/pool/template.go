@@ -165,10 +165,9 @@ func (s *shelf) box(driver sandbox.Driver, p *Pool, spec sandbox.Spec, own ...sa
 			select {
 			case <-t.Done(): // it is being started again
 			default:
-				if p.stopping() { // which ends templates first
-					break
+				if !p.stopping() { // which ends templates first
+					p.cfg.Log.Warn("a copy could not be made; the worker starts from nothing", "error", err)
 				}
-				p.cfg.Log.Warn("a copy could not be made; the worker starts from nothing", "error", err)
 			}
 		}
 	}

@@ -50,7 +50,7 @@ def imports():
         except ImportError:
             pass  # this interpreter was built without it
     os.register_at_fork = register
-    WAKES.extend(map(short, filter(None, (hooks.get("after_in_child") for hooks in HOOKS))))
+    WAKES.extend(filter(None, (short(hooks.get("after_in_child")) for hooks in HOOKS)))
     threading = sys.modules["threading"]
     main = threading.main_thread()
     if hasattr(main, "_native_id"):  # Python 3.8 or newer; it would be the template's, as after any fork
@@ -58,14 +58,14 @@ def imports():
 
 
 def short(hook):
-    """Gives what a hook does that has to be done in a copy.
+    """Gives what a hook does that has to be done in a copy; None for nothing.
 
     Those of threading and logging make locks anew that another thread may have held. A template has one thread, which held
     none of them, and to write so many objects costs a tenth of all pages that a copy has to make its own. That of random
     does by a method in Python what its base does alone.
     """
-    if hook.__module__ in ("threading", "logging"):
-        return int
+    if hook is None or hook.__module__ in ("threading", "logging"):
+        return None
     random = sys.modules.get("random")
     if random and getattr(hook, "__func__", None) is random.Random.seed:
         return super(random.Random, hook.__self__).seed

@@ -89,15 +89,14 @@ type shown struct {
 	target string
 }
 
-// attach works inside the sandbox's mount namespace. No foreign code has run there, so its paths are what the init made. With
-// tmpBytes 0 the size of the memory folders stays.
-func attach(folders []shown, tmpBytes int64) error {
+// attach works inside the sandbox's mount namespace. No foreign code has run there, so its paths are what the init made.
+func attach(folders []shown, resize bool, tmpBytes int64) error {
 	for _, f := range folders {
 		if err := unix.MoveMount(f.tree, "", unix.AT_FDCWD, f.target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("show folder at %s: %w", f.target, err)
 		}
 	}
-	if tmpBytes == 0 {
+	if !resize {
 		return nil
 	}
 	for _, dir := range memoryFolders {
@@ -124,11 +123,10 @@ func (in *instance) Attach(mounts []sandbox.Mount, memoryBytes, tmpBytes int64) 
 		defer tree.Close()
 		folders = append(folders, shown{int(tree.Fd()), m.Target})
 	}
-	if tmpBytes == in.tmpBytes {
-		tmpBytes = 0
-	}
+	resize := tmpBytes != in.tmpBytes
+	in.tmpBytes = tmpBytes
 	return in.withinWhile(unix.CLONE_NEWNS,
-		func() error { return attach(folders, tmpBytes) },
+		func() error { return attach(folders, resize, tmpBytes) },
 		func() error { return errors.Join(in.group.endPatience(), in.group.setMemory(memoryBytes)) })
 }
 

@@ -22,7 +22,7 @@ type instance struct {
 	slot     int
 	name     string
 	memory   int64 // limit, bytes
-	tmpBytes int64 // size of the memory folders at the start
+	tmpBytes int64 // size of the memory folders
 	uid, gid int   // inside
 	group    *group
 	channels *sandbox.Channels
